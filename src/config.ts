@@ -1,0 +1,183 @@
+/** The environment, read once: this is the only file that knows its variables' names, defaults and limits. */
+import { z } from 'zod'
+import type { ProviderSetting } from './generation/provider.ts'
+
+const MIB = 1024 * 1024
+
+/** An empty variable counts as not set: that is what a cleared field of a hosting dashboard leaves behind. */
+const emptyIsAbsent = (value: unknown): unknown => (typeof value === 'string' && value.trim() === '' ? undefined : value)
+
+const integer = (fallback: number, min: number, max: number) =>
+  z.preprocess(emptyIsAbsent, z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.number().min(min).max(max)).default(fallback))
+const text = z.preprocess(emptyIsAbsent, z.string().trim().optional())
+const httpUrl = z.preprocess(emptyIsAbsent, z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }).transform((url) => url.replace(/\/+$/, '')).optional())
+const list = z.preprocess(emptyIsAbsent, z.string().transform((value) => value.split(',').map((item) => item.trim()).filter(Boolean)).optional())
+
+const schema = z.object({
+  NODE_ENV: text,
+  PORT: integer(3001, 0, 65_535),
+  HOST: text,
+  PUBLIC_URL: httpUrl,
+  LOG_LEVEL: z.preprocess(emptyIsAbsent, z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info')),
+  CORS_ORIGINS: list,
+  TRUST_PROXY: text,
+  SUPABASE_URL: httpUrl,
+  SUPABASE_SECRET_KEY: text,
+  SUPABASE_SERVICE_ROLE_KEY: text,
+  SUPABASE_PUBLISHABLE_KEY: text,
+  SUPABASE_ANON_KEY: text,
+  SUPABASE_JWT_SECRET: text,
+  SUPABASE_JWT_ISSUER: list,
+  DATABASE_URL: text,
+  DATABASE_CA: text,
+  DATABASE_POOL_SIZE: integer(4, 2, 50),
+  DATABASE_PATIENCE_SECONDS: integer(10, 1, 120),
+  MEDIA_BUCKET: z.preprocess(emptyIsAbsent, z.string().regex(/^[a-z0-9][a-z0-9_-]{1,62}$/, 'must be a bucket name in lower case').default('media')),
+  MEDIA_ACCESS: z.preprocess(emptyIsAbsent, z.enum(['public', 'private']).default('public')),
+  SIGNED_URL_SECONDS: integer(604_800, 60, 31_536_000),
+  SYNC_WAIT_SECONDS: integer(840, 1, 3600),
+  REQUEST_TIMEOUT_SECONDS: integer(30, 1, 600),
+  SHUTDOWN_SECONDS: integer(25, 1, 120),
+  PROVIDER_TIMEOUT_SECONDS: integer(300, 1, 1800),
+  DOWNLOAD_TIMEOUT_SECONDS: integer(60, 1, 1800),
+  STORAGE_TIMEOUT_SECONDS: integer(60, 1, 1800),
+  STORE_RETRY_SECONDS: integer(30, 1, 3600),
+  OUTPUT_LIFETIME_SECONDS: integer(86_400, 10, 604_800),
+  START_CONCURRENCY: integer(32, 1, 1000),
+  STORE_CONCURRENCY: integer(8, 1, 100),
+  MAX_JSON_BYTES: integer(256 * 1024, 1024, 16 * MIB),
+  MAX_IMAGE_BYTES: integer(32 * MIB, 1024, 512 * MIB),
+  MAX_IMAGE_PIXELS: integer(50_000_000, 1_000_000, 268_402_689),
+  TOKEN_CACHE_SIZE: integer(10_000, 1, 1_000_000),
+  JWKS_MAX_AGE_SECONDS: integer(600, 1, 86_400),
+  JWKS_COOLDOWN_SECONDS: integer(1, 1, 300),
+  MODELS_FILE: text,
+})
+
+type Environment = Record<string, string | undefined>
+
+/** One line for each thing that is missing or wrong; the process must not start with any of them. */
+export class ConfigError extends Error {
+  readonly problems: string[]
+  constructor(problems: string[]) {
+    super(`The configuration has ${problems.length === 1 ? 'a problem' : `${problems.length} problems`}:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`)
+    this.name = 'ConfigError'
+    this.problems = problems
+  }
+}
+
+/** Whose address a request came from: a count of proxies to trust, or the header that one proxy sets. */
+export type TrustProxy = { hops: number } | { header: string } | undefined
+
+export interface ProviderConfig {
+  apiKey: string | undefined
+  baseURL: string
+}
+
+export type Config = ReturnType<typeof toConfig>
+
+/**
+ * @param options.providers the settings of each known provider: its key variable and default base URL.
+ * @param options.local true only for the local stack: the sandbox may stand in, and nothing about production is demanded.
+ * @throws {ConfigError} naming every problem at once.
+ */
+export function loadConfig(env: Environment, options: { providers: readonly ProviderSetting[]; local?: boolean }): Config {
+  const local = options.local ?? false
+  const parsed = schema.safeParse(env)
+  if (!parsed.success) throw new ConfigError([...parsed.error.issues.map((issue) => `${issue.path.join('.')} ${issue.message}`), ...missing(env, local)])
+  const providers: Record<string, ProviderConfig> = {}
+  const problems = missing(env, local)
+  for (const provider of options.providers) {
+    const baseURL = httpUrl.safeParse(env[provider.baseURLVariable])
+    if (!baseURL.success) problems.push(`${provider.baseURLVariable} must be an http or https URL`)
+    const apiKey = env[provider.keyVariable]?.trim()
+    providers[provider.id] = { apiKey: apiKey === '' ? undefined : apiKey, baseURL: baseURL.data ?? provider.baseURL }
+  }
+  const trustProxy = parseTrustProxy(parsed.data.TRUST_PROXY, problems)
+  checkDatabaseUrl(parsed.data.DATABASE_URL, parsed.data.DATABASE_CA, problems)
+  if (problems.length > 0) throw new ConfigError(problems)
+  return Object.freeze(toConfig(parsed.data, { providers, trustProxy, local }))
+}
+
+function missing(env: Environment, local: boolean): string[] {
+  const has = (...names: string[]) => names.some((name) => emptyIsAbsent(env[name]) !== undefined)
+  const problems: string[] = []
+  const demand = (ok: boolean, problem: string) => ok || problems.push(problem)
+  demand(has('SUPABASE_URL'), "SUPABASE_URL is missing: the project's API URL, https://<ref>.supabase.co")
+  demand(has('SUPABASE_SECRET_KEY', 'SUPABASE_SERVICE_ROLE_KEY'), 'SUPABASE_SECRET_KEY is missing: a secret key (sb_secret_…) of the project, or SUPABASE_SERVICE_ROLE_KEY')
+  demand(has('SUPABASE_PUBLISHABLE_KEY', 'SUPABASE_ANON_KEY'), 'SUPABASE_PUBLISHABLE_KEY is missing: the publishable key (sb_publishable_…) of the project, or SUPABASE_ANON_KEY')
+  demand(has('DATABASE_URL'), "DATABASE_URL is missing: the project's direct connection or its session pooler (port 5432)")
+  if (!local) demand(has('CORS_ORIGINS'), 'CORS_ORIGINS is missing: the origins of your frontend, separated by commas (https://app.example.com)')
+  return problems
+}
+
+function parseTrustProxy(value: string | undefined, problems: string[]): TrustProxy {
+  if (value === undefined || value === '0') return undefined
+  if (/^\d$/.test(value)) return { hops: Number(value) }
+  if (/^[A-Za-z][A-Za-z-]*$/.test(value)) return { header: value }
+  problems.push('TRUST_PROXY must be the number of proxies in front (1 on Heroku) or the header that one sets (X-Real-IP on Railway)')
+  return undefined
+}
+
+function checkDatabaseUrl(value: string | undefined, ca: string | undefined, problems: string[]): void {
+  if (value === undefined) return
+  const url = URL.canParse(value) ? new URL(value) : undefined
+  if (!url || !/^postgres(ql)?:$/.test(url.protocol)) return void problems.push('DATABASE_URL must be a URL that begins with postgresql://')
+  if (url.port === '6543') problems.push('DATABASE_URL points at a transaction pooler (port 6543): the job queue needs the session pooler or the direct connection (port 5432)')
+  // An sslmode in the URL silently beats the certificate that is given beside it.
+  if (ca !== undefined && url.searchParams.has('sslmode')) problems.push('DATABASE_URL has an sslmode, which overrides DATABASE_CA: remove it from the URL')
+}
+
+function toConfig(env: z.infer<typeof schema>, rest: { providers: Record<string, ProviderConfig>; trustProxy: TrustProxy; local: boolean }) {
+  return {
+    local: rest.local,
+    logLevel: env.LOG_LEVEL,
+    http: {
+      port: env.PORT,
+      host: env.HOST,
+      publicUrl: env.PUBLIC_URL,
+      /** Local mode answers any origin, since the frontend's port is anybody's guess. */
+      corsOrigins: env.CORS_ORIGINS ?? ('any' as const),
+      trustProxy: rest.trustProxy,
+      maxJsonBytes: env.MAX_JSON_BYTES,
+      requestTimeoutMs: env.REQUEST_TIMEOUT_SECONDS * 1000,
+      syncWaitMs: env.SYNC_WAIT_SECONDS * 1000,
+      shutdownMs: env.SHUTDOWN_SECONDS * 1000,
+    },
+    supabase: {
+      url: env.SUPABASE_URL!,
+      secretKey: (env.SUPABASE_SECRET_KEY ?? env.SUPABASE_SERVICE_ROLE_KEY)!,
+      publishableKey: (env.SUPABASE_PUBLISHABLE_KEY ?? env.SUPABASE_ANON_KEY)!,
+      jwtSecret: env.SUPABASE_JWT_SECRET,
+      /** A project behind a domain of its own may sign with either host's name. */
+      issuers: [`${env.SUPABASE_URL!}/auth/v1`, ...(env.SUPABASE_JWT_ISSUER ?? [])],
+      tokenCacheSize: env.TOKEN_CACHE_SIZE,
+      jwksMaxAgeMs: env.JWKS_MAX_AGE_SECONDS * 1000,
+      jwksCooldownMs: env.JWKS_COOLDOWN_SECONDS * 1000,
+      timeoutMs: env.STORAGE_TIMEOUT_SECONDS * 1000,
+    },
+    database: {
+      url: env.DATABASE_URL!,
+      ca: env.DATABASE_CA,
+      poolSize: env.DATABASE_POOL_SIZE,
+      patienceMs: env.DATABASE_PATIENCE_SECONDS * 1000,
+    },
+    media: {
+      bucket: env.MEDIA_BUCKET,
+      access: env.MEDIA_ACCESS,
+      signedUrlSeconds: env.SIGNED_URL_SECONDS,
+      maxImageBytes: env.MAX_IMAGE_BYTES,
+      maxImagePixels: env.MAX_IMAGE_PIXELS,
+      downloadTimeoutMs: env.DOWNLOAD_TIMEOUT_SECONDS * 1000,
+    },
+    generation: {
+      providerTimeoutMs: env.PROVIDER_TIMEOUT_SECONDS * 1000,
+      storeRetryMs: env.STORE_RETRY_SECONDS * 1000,
+      outputLifetimeMs: env.OUTPUT_LIFETIME_SECONDS * 1000,
+      startConcurrency: env.START_CONCURRENCY,
+      storeConcurrency: env.STORE_CONCURRENCY,
+      modelsFile: env.MODELS_FILE,
+    },
+    providers: rest.providers,
+  }
+}

@@ -1,0 +1,135 @@
+/** What the service knows about models: data with a schema, looked up by the id that callers use. */
+import { z } from 'zod'
+import type { Size, Warning } from './provider.ts'
+
+const sizeText = z.string().regex(/^\d{2,5}x\d{2,5}$/, 'must look like 1024x1024')
+const date = z.iso.date()
+
+/** What a model's vendor lets one ask for. Sides and totals in pixels, ratios as width divided by height. */
+const sizesSchema = z.strictObject({
+  minSide: z.int().min(1).optional(),
+  maxSide: z.int().min(1).optional(),
+  minPixels: z.int().min(1).optional(),
+  maxPixels: z.int().min(1).optional(),
+  minRatio: z.number().positive().optional(),
+  maxRatio: z.number().positive().optional(),
+  /** Sizes that the vendor documents; preferred when a smaller one must be made larger. */
+  known: z.array(sizeText).min(1),
+})
+
+export type SizeRules = z.infer<typeof sizesSchema>
+
+export const modelSchema = z
+  .strictObject({
+    id: z.string().trim().min(1).max(200),
+    kind: z.enum(['image']),
+    provider: z.string().min(1),
+    /** The id that the vendor is asked for, such as an inference endpoint `ep-…`; the same as `id` where absent. */
+    vendorId: z.string().min(1).optional(),
+    /** Decides the shape of the vendor's request where its id does not tell. */
+    family: z.string().min(1).optional(),
+    state: z.enum(['current', 'retiring', 'retired']).default('current'),
+    retiresOn: date.optional(),
+    successor: z.string().min(1).optional(),
+    sizes: sizesSchema,
+    maxPromptCharacters: z.int().min(1).max(100_000),
+    maxImages: z.int().min(1).max(16).default(1),
+    supports: z.strictObject({ seed: z.boolean().default(false), negativePrompt: z.boolean().default(false) }).prefault({}),
+    /** In millionths of a US dollar, for one picture. */
+    priceMicrosPerImage: z.int().min(0).optional(),
+  })
+  .refine((model) => model.state !== 'retired' || model.successor !== undefined, { path: ['successor'], error: 'a retired model must name its successor' })
+  .refine((model) => model.state !== 'retiring' || model.retiresOn !== undefined, { path: ['retiresOn'], error: 'a retiring model must say when' })
+
+export type Model = z.infer<typeof modelSchema>
+export type ModelInput = z.input<typeof modelSchema>
+
+export interface Catalog {
+  /** Every model, the default of each kind first. */
+  list(): readonly Model[]
+  find(id: string): Model | undefined
+  /** Follows a retired model to the one that does its work today, with a warning for each step. */
+  resolve(model: Model): { model: Model; warnings: Warning[] }
+}
+
+/**
+ * @param overrides entries of the operator's own: a new id adds a model, a known id replaces the fields given, and
+ *   `extends` copies another entry first.
+ * @throws {CatalogError} naming every problem at once.
+ */
+export function createCatalog(models: readonly ModelInput[], overrides: unknown = []): Catalog {
+  const raw = new Map<string, object>(models.map((model) => [model.id, model]))
+  const problems = applyOverrides(raw, overrides)
+  const catalog = new Map<string, Model>()
+  for (const [id, entry] of raw) {
+    const parsed = modelSchema.safeParse(entry)
+    if (parsed.success) catalog.set(id, parsed.data)
+    else problems.push(...parsed.error.issues.map((issue) => `${id}: ${issue.path.join('.') || 'entry'} ${issue.message}`))
+  }
+  problems.push(...[...catalog.values()].flatMap((model) => successorProblem(model, catalog)))
+  if (problems.length > 0) throw new CatalogError(problems)
+  return {
+    list: () => [...catalog.values()],
+    find: (id) => catalog.get(id),
+    resolve(model) {
+      const warnings: Warning[] = []
+      let at = model
+      while (at.state === 'retired') {
+        const next = catalog.get(at.successor!)!
+        const when = at.retiresOn ? ` on ${at.retiresOn}` : ''
+        warnings.push({ type: 'deprecated', setting: 'model', message: `${at.id} was retired by its vendor${when}; ${next.id} was used instead.` })
+        at = next
+      }
+      if (at.state === 'retiring') warnings.push({ type: 'deprecated', setting: 'model', message: `${at.id} will be retired by its vendor on ${at.retiresOn}${at.successor ? `; ${at.successor} replaces it` : ''}.` })
+      return { model: at, warnings }
+    },
+  }
+}
+
+/** Problems in the built-in entries or in the operator's file. */
+export class CatalogError extends Error {
+  readonly problems: string[]
+  constructor(problems: string[]) {
+    super(`The model catalog has problems:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`)
+    this.name = 'CatalogError'
+    this.problems = problems
+  }
+}
+
+const overrideSchema = z.looseObject({ id: z.string().trim().min(1), extends: z.string().optional() })
+
+function applyOverrides(raw: Map<string, object>, overrides: unknown): string[] {
+  if (!Array.isArray(overrides)) return ['the file must hold a JSON array of models']
+  const problems: string[] = []
+  for (const [index, value] of overrides.entries()) {
+    const parsed = overrideSchema.safeParse(value)
+    if (!parsed.success) {
+      problems.push(`entry ${index}: ${parsed.error.issues.map((issue) => `${issue.path.join('.') || 'entry'} ${issue.message}`).join(', ')}`)
+      continue
+    }
+    const { extends: base, ...entry } = parsed.data
+    if (base !== undefined && !raw.has(base)) problems.push(`${entry.id}: extends ${base}, which is not in the catalog`)
+    raw.set(entry.id, { ...(base === undefined ? raw.get(entry.id) : raw.get(base)), ...entry })
+  }
+  return problems
+}
+
+function successorProblem(model: Model, catalog: Map<string, Model>): string[] {
+  const seen = new Set<string>()
+  for (let at: Model | undefined = model; at?.successor !== undefined; at = catalog.get(at.successor)) {
+    if (seen.has(at.id)) return [`${model.id}: its successors form a circle`]
+    seen.add(at.id)
+    const next = catalog.get(at.successor)
+    if (!next) return [`${at.id}: successor ${at.successor} is not in the catalog`]
+    if (next.kind !== at.kind) return [`${at.id}: successor ${next.id} is of another kind`]
+  }
+  return []
+}
+
+/** `1024x1024` as numbers. The text must have passed the size pattern. */
+export function parseSize(text: string): Size {
+  const [width, height] = text.split('x').map(Number)
+  return { width: width!, height: height! }
+}
+
+export const toSizeText = (size: Size): string => `${size.width}x${size.height}`

@@ -1,0 +1,68 @@
+/**
+ * The models that the service knows without being told. States and prices: BytePlus's model list, pricing and end of
+ * life pages, read in November 2026. The first of a kind is its default.
+ */
+import type { ModelInput } from './catalog.ts'
+
+/** Pixels of the 2K table of Seedream, which every family from 4.0 on accepts. */
+const SIZES_2K = ['2048x2048', '2304x1728', '1728x2304', '2848x1600', '1600x2848', '2496x1664', '1664x2496', '3136x1344', '1344x3136']
+const SIZES_1K = ['1024x1024', '1152x864', '864x1152', '1312x736', '736x1312', '1248x832', '832x1248', '1568x672', '672x1568']
+const SIZES_4K = ['4096x4096', '5504x3040', '3040x5504']
+
+/** The smallest side that callers may ask of a model whose vendor names none: smaller pictures are scaled down. */
+const MIN_SIDE = 512
+
+/** 600 English words are recommended; longer prompts are accepted and lose detail. */
+const MAX_PROMPT = 4000
+
+const seedream = { kind: 'image', provider: 'modelark', maxPromptCharacters: MAX_PROMPT, maxImages: 4 } as const
+
+export const models: readonly ModelInput[] = [
+  {
+    ...seedream,
+    id: 'seedream-3-0-t2i-250415',
+    family: 'seedream-3',
+    state: 'retired',
+    retiresOn: '2026-05-13',
+    successor: 'seedream-4-0-250828',
+    sizes: { minSide: 512, maxSide: 2048, known: ['1024x1024', '512x512', '1536x1024', '1024x1536', '2048x2048'] },
+    supports: { seed: true },
+    priceMicrosPerImage: 30_000,
+  },
+  {
+    ...seedream,
+    id: 'seedream-4-0-250828',
+    family: 'seedream-4',
+    sizes: { minSide: MIN_SIDE, minPixels: 921_600, maxPixels: 16_777_216, minRatio: 1 / 16, maxRatio: 16, known: [...SIZES_1K, ...SIZES_2K, ...SIZES_4K] },
+    priceMicrosPerImage: 30_000,
+  },
+  {
+    ...seedream,
+    id: 'seedream-4-5-251128',
+    family: 'seedream-4',
+    sizes: { minSide: MIN_SIDE, minPixels: 3_686_400, maxPixels: 16_777_216, minRatio: 1 / 16, maxRatio: 16, known: [...SIZES_2K, ...SIZES_4K] },
+    priceMicrosPerImage: 40_000,
+  },
+  {
+    ...seedream,
+    id: 'seedream-5-0-260128',
+    family: 'seedream-5-lite',
+    sizes: { minSide: MIN_SIDE, minPixels: 3_686_400, maxPixels: 10_404_496, minRatio: 1 / 16, maxRatio: 16, known: SIZES_2K },
+    priceMicrosPerImage: 35_000,
+  },
+  {
+    ...seedream,
+    id: 'seedream-5-0-flash-260915',
+    family: 'seedream-5-pro',
+    sizes: { minSide: MIN_SIDE, minPixels: 921_600, maxPixels: 4_194_304, minRatio: 1 / 16, maxRatio: 16, known: [...SIZES_1K, '2048x2048', '2304x1728', '1728x2304'] },
+    priceMicrosPerImage: 18_000,
+  },
+  {
+    ...seedream,
+    id: 'dola-seedream-5-0-pro-260628',
+    family: 'seedream-5-pro',
+    sizes: { minSide: MIN_SIDE, minPixels: 921_600, maxPixels: 4_194_304, minRatio: 1 / 16, maxRatio: 16, known: [...SIZES_1K, '2048x2048', '2304x1728', '1728x2304'] },
+    // The price above 2.61 megapixels; smaller pictures cost half.
+    priceMicrosPerImage: 90_000,
+  },
+]
