@@ -1,6 +1,6 @@
 /** The environment, read once: this is the only file that knows its variables' names, defaults and limits. */
 import { z } from 'zod'
-import type { ProviderSetting } from './generation/provider.ts'
+import type { ProviderConfig, ProviderSetting } from './generation/provider.ts'
 
 const MIB = 1024 * 1024
 
@@ -68,11 +68,6 @@ export class ConfigError extends Error {
 
 /** Whose address a request came from: a count of proxies to trust, or the header that one proxy sets. */
 export type TrustProxy = { hops: number } | { header: string } | undefined
-
-export interface ProviderConfig {
-  apiKey: string | undefined
-  baseURL: string
-}
 
 export type Config = ReturnType<typeof toConfig>
 

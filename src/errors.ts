@@ -8,7 +8,6 @@ export const errorCodes = {
   forbidden: 403,
   not_found: 404,
   method_not_allowed: 405,
-  request_timeout: 408,
   conflict: 409,
   payload_too_large: 413,
   unsupported_media_type: 415,
@@ -30,6 +29,7 @@ export const errorCodes = {
   storage_unavailable: 503,
   auth_unavailable: 503,
   shutting_down: 503,
+  request_timeout: 503,
   provider_timeout: 504,
 } as const satisfies Record<string, number>
 

@@ -14,6 +14,12 @@ export interface ProviderSetting {
   baseURL: string
 }
 
+/** The configured values of a provider's variables. */
+export interface ProviderConfig {
+  apiKey: string | undefined
+  baseURL: string
+}
+
 export interface Size {
   width: number
   height: number
@@ -30,8 +36,8 @@ export interface Warning {
 export interface ImageRequest {
   prompt: string
   size: Size
-  seed?: number
-  negativePrompt?: string
+  seed?: number | undefined
+  negativePrompt?: string | undefined
   /** Validated by the provider's own `optionsSchema`. */
   providerOptions: Record<string, unknown>
 }

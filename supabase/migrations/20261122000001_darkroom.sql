@@ -75,7 +75,7 @@ create table public.images (
   constraint images_generation_id_index_key unique (generation_id, index)
 );
 comment on table public.images is 'Stored pictures. A row exists only when its file does.';
-comment on column public.images.url is 'The provider''s own URL, which expires; null when the provider sent bytes.';
+comment on column public.images.url is 'The provider''s own URL, which expires; where the provider sent bytes, the same as bucket_url.';
 comment on column public.images.bucket_url is 'The stable public URL; null when the bucket is private: sign storage_path then.';
 comment on column public.images.sha256 is 'Of the stored file, in hexadecimal.';
 comment on column public.images.placeholder is 'A thumbhash of the picture, base64, to paint before it loads.';

@@ -1,0 +1,54 @@
+/** The whole HTTP side, top to bottom: middleware in the order it runs, then the routers. It never listens. */
+import cors from '@koa/cors'
+import Koa from 'koa'
+import helmet from 'koa-helmet'
+import type { TrustProxy } from './config.ts'
+import { authenticate, type AuthenticatedUser } from './http/authenticate.ts'
+import { deadline } from './http/deadline.ts'
+import { healthRoutes, type HealthRoutesOptions } from './http/health.ts'
+import { imageRoutes, type ImageRoutesOptions } from './http/images.ts'
+import { modelRoutes } from './http/models.ts'
+import { logLateErrors, requestContext } from './http/request-context.ts'
+import type { Logger } from './log.ts'
+
+export interface AppServices extends Omit<ImageRoutesOptions, 'authenticate'> {
+  logger: Logger
+  verifyToken: (token: string) => Promise<AuthenticatedUser>
+  health: HealthRoutesOptions
+  corsOrigins: readonly string[] | 'any'
+  trustProxy: TrustProxy
+  requestTimeoutMs: number
+}
+
+export function createApp(services: AppServices): Koa {
+  const app = new Koa(proxySettings(services.trustProxy))
+  logLateErrors(app, services.logger)
+  const signedIn = authenticate(services.verifyToken)
+
+  app.use(cors({ origin: allowOrigin(services.corsOrigins), allowMethods: 'GET,POST,DELETE', allowHeaders: ALLOWED_HEADERS, exposeHeaders: EXPOSED_HEADERS, maxAge: PREFLIGHT_SECONDS }))
+  app.use(helmet({ crossOriginResourcePolicy: { policy: 'cross-origin' } }))
+  app.use(requestContext(services.logger))
+  app.use(deadline(services.requestTimeoutMs))
+
+  const routers = [healthRoutes(services.health), imageRoutes({ ...services, authenticate: signedIn }), modelRoutes({ ...services, authenticate: signedIn })]
+  for (const router of routers) app.use(router.routes()).use(router.allowedMethods({ throw: true }))
+  return app
+}
+
+const ALLOWED_HEADERS = ['Authorization', 'Content-Type', 'Idempotency-Key', 'Prefer', 'X-Request-Id', 'X-Client-Info', 'apikey']
+const EXPOSED_HEADERS = ['X-Request-Id', 'Retry-After', 'Location', 'Preference-Applied']
+const PREFLIGHT_SECONDS = 600
+
+/** An origin that is not on the list gets no CORS header: its browser keeps the answer from the page. */
+function allowOrigin(origins: readonly string[] | 'any'): (ctx: Koa.Context) => string {
+  return (ctx) => {
+    const origin = ctx.get('Origin')
+    return origins === 'any' || origins.includes(origin) ? origin : ''
+  }
+}
+
+function proxySettings(trust: TrustProxy): { proxy?: boolean; maxIpsCount?: number; proxyIpHeader?: string } {
+  if (trust === undefined) return {}
+  // Without a count Koa would believe the leftmost address, which the client writes.
+  return 'hops' in trust ? { proxy: true, maxIpsCount: trust.hops } : { proxy: true, proxyIpHeader: trust.header, maxIpsCount: 1 }
+}

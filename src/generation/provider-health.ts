@@ -1,0 +1,49 @@
+/** What the calls that were made anyway tell about each provider: nobody pays for a check. */
+import { ProviderError } from '../errors.ts'
+import type { Provider } from './provider.ts'
+
+export interface ProviderHealth {
+  status: 'ok' | 'down' | 'unknown'
+  /** Of the last call that was answered, in milliseconds. */
+  latencyMs?: number
+  lastAnswerAt?: string
+}
+
+export interface ObservedProviders {
+  providers: Map<string, Provider>
+  health: () => Record<string, ProviderHealth>
+}
+
+/** Wraps every provider so that its calls leave a trace. A refusal of the request is an answer: the provider is up. */
+export function observeProviders(providers: ReadonlyMap<string, Provider>): ObservedProviders {
+  const seen = new Map<string, ProviderHealth>([...providers.keys()].map((id) => [id, { status: 'unknown' }]))
+
+  async function observe<T>(id: string, call: () => Promise<T>): Promise<T> {
+    const startedAt = performance.now()
+    const answered = (status: 'ok' | 'down') => void seen.set(id, { status, latencyMs: Math.round(performance.now() - startedAt), lastAnswerAt: new Date().toISOString() })
+    try {
+      const result = await call()
+      answered('ok')
+      return result
+    } catch (error) {
+      const isUp = error instanceof ProviderError && ['content_refused', 'invalid_request', 'model_unavailable', 'provider_rate_limited'].includes(error.code)
+      answered(isUp ? 'ok' : 'down')
+      throw error
+    }
+  }
+
+  function wrap(provider: Provider): Provider {
+    const { id, image, probe } = provider
+    return {
+      ...provider,
+      ...(image && {
+        image: (model) => {
+          const made = image(model)
+          return { start: (request, call) => observe(id, () => made.start(request, call)) }
+        },
+      }),
+      ...(probe && { probe: (call) => observe(id, () => probe(call)) }),
+    }
+  }
+  return { providers: new Map([...providers].map(([id, provider]) => [id, wrap(provider)])), health: () => Object.fromEntries(seen) }
+}

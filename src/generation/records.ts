@@ -1,0 +1,90 @@
+/** What the core asks of whoever keeps the rows. */
+import type { ErrorCode } from '../errors.ts'
+import type { ImagePlan } from './image-request.ts'
+import type { Output, Warning } from './provider.ts'
+
+export type GenerationStatus = 'queued' | 'running' | 'storing' | 'succeeded' | 'failed' | 'cancelled'
+
+/** An error as a row tells it: to the user who reads the row, and to the process that answers for it. */
+export interface RecordedError {
+  code: ErrorCode
+  message: string
+}
+
+export interface Submission {
+  index: number
+  /**
+   * `starting` is written before the paid call: found by anyone but the caller, it means that the outcome is unknown.
+   */
+  state: 'queued' | 'starting' | 'accepted' | 'refused' | 'unknown'
+  outputs: Output[]
+  outputExpiresAt: Date | undefined
+  error: RecordedError | undefined
+}
+
+/** Everything a step needs to go on, in any process. */
+export interface GenerationWork {
+  id: string
+  userId: string
+  status: GenerationStatus
+  plan: ImagePlan
+  createdAt: Date
+  submissions: Submission[]
+}
+
+export interface StoredImage {
+  index: number
+  url: string | null
+  size: string
+  fileSize: number
+  mimeType: string
+  storagePath: string
+  bucketUrl: string | null
+  width: number
+  height: number
+  sha256: string
+  thumbnailPath: string
+  thumbnailUrl: string | null
+  placeholder: string
+}
+
+/** A generation as its owner sees it. */
+export interface Generation {
+  id: string
+  promptId: string
+  kind: string
+  requestedModel: string
+  model: string
+  provider: string
+  status: GenerationStatus
+  progress: number | null
+  error: RecordedError | null
+  warnings: Warning[]
+  createdAt: Date
+  startedAt: Date | null
+  finishedAt: Date | null
+  images: (StoredImage & { id: string })[]
+}
+
+/** Every method throws `AppError` `database_unavailable` when the database is away. */
+export interface Records {
+  /** Writes the prompt, the generation and its job in one transaction. */
+  create(input: { userId: string; plan: ImagePlan; bucket: string }): Promise<{ generationId: string; promptId: string }>
+  findWork(generationId: string): Promise<GenerationWork | undefined>
+  /** @returns undefined when there is none or it is another user's. */
+  find(generationId: string, userId: string): Promise<Generation | undefined>
+  /** Marks every queued submission as starting. @returns the indexes that this call, and no other, may now start. */
+  claimSubmissions(generationId: string): Promise<number[]>
+  saveAccepted(generationId: string, index: number, accepted: { outputs: Output[]; expiresAt: Date; providerRequestId?: string | undefined; warnings: Warning[] }): Promise<void>
+  saveNotAccepted(generationId: string, index: number, state: 'refused' | 'unknown', error: RecordedError): Promise<void>
+  /** Gives a claimed submission back: the provider surely did not accept it, and this process must go. */
+  releaseSubmission(generationId: string, index: number): Promise<void>
+  /** Keeps bytes that could not be stored at once, so that they survive this process. */
+  keepBytes(generationId: string, index: number, bytes: Uint8Array): Promise<void>
+  /** Tells the owner why a finished output is not stored yet. */
+  delay(generationId: string, error: RecordedError): Promise<void>
+  /** Records all stored pictures and the success together. @returns false when the generation was closed or deleted meanwhile. */
+  recordImages(work: GenerationWork, bucket: string, images: StoredImage[], warnings: Warning[]): Promise<boolean>
+  /** @returns false when the generation had already ended. */
+  fail(generationId: string, error: RecordedError): Promise<boolean>
+}

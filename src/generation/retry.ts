@@ -1,0 +1,72 @@
+/** The one layer that repeats things: SDKs and the queue have their own retries switched off. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import pRetry from 'p-retry'
+import { AppError, ProviderError, type ErrorCode } from '../errors.ts'
+
+const PROVIDER_TRIES = 3
+const STORE_TRIES = 3
+/** A vendor's Retry-After beyond this is not waited for: the caller is told instead. */
+const MAX_RETRY_AFTER_SECONDS = 30
+
+/** Failures of our own infrastructure and of file servers that may pass by themselves. */
+const PASSING: ReadonlySet<ErrorCode> = new Set(['database_unavailable', 'storage_unavailable', 'output_unavailable'])
+
+export const isPassing = (error: unknown): error is AppError => error instanceof AppError && PASSING.has(error.code)
+
+/** Delays grow by a factor of two, jittered so that callers do not come back together. */
+export interface Pace {
+  minTimeoutMs: number
+  maxTimeoutMs: number
+}
+
+/**
+ * Calls a provider at most three times. A paid call is repeated only after an answer that proves that it was not
+ * accepted.
+ */
+export async function callProvider<T>(call: () => Promise<T>, options: { signal: AbortSignal; pace: Pace }): Promise<T> {
+  return await pRetry(call, {
+    retries: PROVIDER_TRIES - 1,
+    minTimeout: options.pace.minTimeoutMs,
+    maxTimeout: options.pace.maxTimeoutMs,
+    randomize: true,
+    signal: options.signal,
+    shouldRetry: ({ error }) => isWorthRepeating(error),
+    async onFailedAttempt({ error, retriesLeft }) {
+      if (retriesLeft === 0 || !isWorthRepeating(error)) return
+      await sleep((error.retryAfterSeconds ?? 0) * 1000, undefined, { signal: options.signal })
+    },
+  })
+}
+
+function isWorthRepeating(error: unknown): error is ProviderError {
+  return error instanceof ProviderError && error.isRetryable && error.charged === 'no' && (error.retryAfterSeconds ?? 0) <= MAX_RETRY_AFTER_SECONDS
+}
+
+/** Tries a step of ours three times while its failure may pass. Such a step must be safe to repeat. */
+export async function tryStep<T>(step: () => Promise<T>, options: { signal: AbortSignal; pace: Pace }): Promise<T> {
+  return await pRetry(step, {
+    retries: STORE_TRIES - 1,
+    minTimeout: options.pace.minTimeoutMs,
+    maxTimeout: options.pace.maxTimeoutMs,
+    randomize: true,
+    signal: options.signal,
+    shouldRetry: ({ error }) => isPassing(error),
+  })
+}
+
+/**
+ * Repeats a write until the database takes it: what it records was paid for. Ends with the last error at `until`, or
+ * when the process must go.
+ */
+export async function untilWritten<T>(write: () => Promise<T>, options: { signal: AbortSignal; until: Date; pace: Pace; onFailure: (error: unknown) => void }): Promise<T> {
+  return await pRetry(write, {
+    retries: Number.POSITIVE_INFINITY,
+    minTimeout: options.pace.minTimeoutMs,
+    maxTimeout: options.pace.maxTimeoutMs,
+    maxRetryTime: Math.max(0, options.until.getTime() - Date.now()),
+    randomize: true,
+    signal: options.signal,
+    shouldRetry: ({ error }) => error instanceof AppError && error.code === 'database_unavailable',
+    onFailedAttempt: ({ error }) => options.onFailure(error),
+  })
+}

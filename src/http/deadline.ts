@@ -1,0 +1,21 @@
+import type { Middleware } from 'koa'
+import { AppError } from '../errors.ts'
+
+/** Routes that wait for a generation bound themselves, and say so in their answer. */
+const WAITS_LONGER = /^\/api\/(images|videos)\/generate$/
+
+/** No other request may take longer: a caller gets an answer while it still listens. */
+export function deadline(timeoutMs: number): Middleware {
+  return async (ctx, next) => {
+    if (WAITS_LONGER.test(ctx.path)) return await next()
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => reject(new AppError('request_timeout', 'The request took too long.')), timeoutMs)
+    })
+    try {
+      await Promise.race([next(), late])
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}

@@ -1,0 +1,121 @@
+/** The outermost layer: an id for every request, one log line, and one shape for every failure. */
+import { randomBytes } from 'node:crypto'
+import Koa, { HttpError, type Context, type Middleware } from 'koa'
+import { AppError, errorCodes, type ErrorCode } from '../errors.ts'
+import type { Logger } from '../log.ts'
+
+/** What callers may send as their own id: enough for UUIDs and trace ids, nothing that could forge a log line. */
+const REQUEST_ID = /^[A-Za-z0-9._-]{8,128}$/
+
+/** nginx's word for a client that hung up before the answer; only the log sees it. */
+const CLIENT_CLOSED_REQUEST = 499
+
+export interface ErrorBody {
+  error: string
+  code: ErrorCode
+  requestId: string
+  details?: AppError['details']
+  generationId?: string
+}
+
+/** Sets `ctx.state.requestId` and answers whatever is thrown further in. */
+export function requestContext(logger: Logger): Middleware {
+  return async (ctx, next) => {
+    const startedAt = performance.now()
+    const given = ctx.get('X-Request-Id')
+    const requestId = REQUEST_ID.test(given) ? given : `req_${randomBytes(12).toString('base64url')}`
+    ctx.state.requestId = requestId
+    ctx.set('X-Request-Id', requestId)
+    let failure: AppError | undefined
+    try {
+      await next()
+      if (ctx.status === 404 && !ctx.body) throw new AppError('not_found', `There is nothing at ${ctx.method} ${ctx.path.slice(0, 200)}.`)
+    } catch (error) {
+      failure = toAppError(error)
+      answerFailure(ctx, failure)
+    }
+    onceSent(ctx, () => logRequest(logger, ctx, { requestId, failure, durationMs: performance.now() - startedAt }))
+  }
+}
+
+function answerFailure(ctx: Context, failure: AppError): void {
+  const body: ErrorBody = {
+    error: failure.message,
+    code: failure.code,
+    requestId: ctx.state.requestId as string,
+    ...(failure.details && { details: failure.details }),
+    ...(failure.generationId !== undefined && { generationId: failure.generationId }),
+  }
+  ctx.status = failure.status
+  ctx.body = body
+  if (failure.status === 401) ctx.set('WWW-Authenticate', 'Bearer')
+  if (failure.retryAfterSeconds !== undefined) ctx.set('Retry-After', String(failure.retryAfterSeconds))
+}
+
+/** Errors of Koa, its router and its body parser carry a status and are told; anything else is ours to be ashamed of. */
+export function toAppError(error: unknown): AppError {
+  if (error instanceof AppError) return error
+  const status = statusOf(error)
+  const code = BY_STATUS[status] ?? (status >= 400 && status < 500 ? 'invalid_request' : 'internal_error')
+  return new AppError(code, SENTENCES[code] ?? 'Something went wrong inside the service. Try again, and tell us the request id if it stays.', { cause: error })
+}
+
+const BY_STATUS: Record<number, ErrorCode> = {
+  400: 'invalid_request',
+  401: 'unauthenticated',
+  403: 'forbidden',
+  404: 'not_found',
+  405: 'method_not_allowed',
+  413: 'payload_too_large',
+  415: 'unsupported_media_type',
+  501: 'method_not_allowed',
+}
+
+const SENTENCES: Partial<Record<ErrorCode, string>> = {
+  invalid_request: 'The request could not be read. Check that its body is valid JSON.',
+  method_not_allowed: 'This method is not allowed here. The Allow header names those that are.',
+  payload_too_large: 'The request is too large.',
+  unsupported_media_type: 'The body must be application/json, without compression or with gzip, deflate or br.',
+}
+
+function statusOf(error: unknown): number {
+  if (error instanceof HttpError) return error.status
+  if (!(error instanceof Error)) return 500
+  // The body parser's own errors: a broken compressed body has only zlib's code.
+  if ('code' in error && typeof error.code === 'string' && error.code.startsWith('Z_')) return 400
+  return 'status' in error && typeof error.status === 'number' ? error.status : 500
+}
+
+/** Runs when the answer was sent or the client is gone, whichever comes first. */
+function onceSent(ctx: Context, log: () => void): void {
+  if (ctx.res.writableFinished || ctx.res.destroyed) log()
+  else ctx.res.once('close', log)
+}
+
+function logRequest(logger: Logger, ctx: Context, { requestId, failure, durationMs }: { requestId: string; failure: AppError | undefined; durationMs: number }): void {
+  const aborted = !ctx.res.writableFinished
+  const status = aborted ? CLIENT_CLOSED_REQUEST : ctx.status
+  const line = {
+    requestId,
+    method: ctx.method,
+    // The pattern, not the path: paths of strangers are not worth remembering and may hold secrets.
+    route: (ctx as { _matchedRoute?: unknown })._matchedRoute ?? 'none',
+    status,
+    durationMs: Math.round(durationMs * 10) / 10,
+    ip: ctx.ip,
+    ...(ctx.state.user !== undefined && { userId: (ctx.state.user as { id: string }).id }),
+    ...(ctx.state.generationId !== undefined && { generationId: ctx.state.generationId as string }),
+    ...(failure && { code: failure.code }),
+  }
+  if (failure && errorCodes[failure.code] >= 500) logger.error({ ...line, err: failure }, 'request')
+  else if (ctx.path.startsWith('/health')) logger.debug(line, 'request')
+  else logger.info(line, 'request')
+}
+
+/** Errors after the headers were sent: mostly clients that hang up in the middle of an answer. */
+export function logLateErrors(app: Koa, logger: Logger): void {
+  app.on('error', (error: Error & { code?: string }) => {
+    if (error.code === 'ERR_STREAM_PREMATURE_CLOSE' || error.code === 'ECONNRESET' || error.code === 'EPIPE') logger.debug({ err: error }, 'a client hung up')
+    else logger.error({ err: error }, 'an answer could not be sent')
+  })
+}

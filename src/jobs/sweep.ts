@@ -1,0 +1,27 @@
+/** Finds what fell between two stools: open generations that no job stands for, and files that wait to be removed. */
+import type { Logger } from '../log.ts'
+import type { Database } from '../supabase/database.ts'
+import type { JobHandler } from './dispatcher.ts'
+import type { Queue } from './queue.ts'
+import { FILE_DELETIONS, GENERATIONS } from './queue.ts'
+
+/** A generation that nobody touched for this long should have a job; younger ones are on their way. */
+const QUIET_SECONDS = 60
+const BATCH = 500
+
+export function sweepJob(database: Database, queue: Queue, logger: Logger): JobHandler<object> {
+  return async () => {
+    const orphans = await database.query<{ id: string }>(
+      `select generation.id from public.generations generation
+       where generation.status in ('queued', 'running', 'storing') and generation.updated_at < now() - make_interval(secs => $1)
+         and not exists (select from pgboss.job where job.name = $2 and job.singleton_key = generation.id::text and job.state in ('created', 'retry', 'active'))
+       order by generation.updated_at limit ${BATCH}`,
+      [QUIET_SECONDS, GENERATIONS],
+    )
+    for (const { id } of orphans) await queue.enqueueGeneration(database.query, id)
+    if (orphans.length > 0) logger.warn({ generations: orphans.length }, 'open generations without a job were queued again')
+    const [due] = await database.query<{ due: boolean }>('select exists (select from darkroom.file_deletions where not_before <= now()) as due')
+    if (due?.due) await queue.boss.send(FILE_DELETIONS, {}, { singletonKey: 'all' })
+    return undefined
+  }
+}

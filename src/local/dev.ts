@@ -1,0 +1,75 @@
+/** `npm run dev`: the whole service on this machine, until Ctrl-C. */
+import { existsSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import path from 'node:path'
+import { resetStack, STACK_DIRECTORY, startStack, type Stack } from './stack.ts'
+import { createTerminalLogger } from './terminal-log.ts'
+
+const unknown = process.argv.slice(2).filter((argument) => argument !== '--reset')
+if (unknown.length > 0) {
+  console.error(`Unknown option ${unknown[0]}. There is only --reset, which begins with an empty database.`)
+  process.exit(1)
+}
+if (existsSync('.env')) process.loadEnvFile('.env')
+
+/** How often to look whether whoever started this is still there: npm dies without passing the signal on. */
+const PARENT_CHECK_MS = 500
+
+const parent = process.ppid
+const storageDirectory = path.join(STACK_DIRECTORY, 'storage')
+let stack: Stack | undefined
+let stopping = false
+
+async function stop(code: number): Promise<never> {
+  if (stopping) return await new Promise<never>(() => undefined)
+  stopping = true
+  await stack?.stop()
+  process.exit(code)
+}
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    if (!stopping) process.stdout.write('\nStopping …\n')
+    void stop(0)
+  })
+}
+setInterval(() => process.ppid !== parent && void stop(0), PARENT_CHECK_MS).unref()
+
+try {
+  await mkdir(STACK_DIRECTORY, { recursive: true })
+  if (process.argv.includes('--reset')) await resetStack()
+  process.stdout.write('Starting Postgres, Supabase and Darkroom …\n')
+  stack = await startStack({ env: process.env, logger: createTerminalLogger({ file: path.join(STACK_DIRECTORY, 'dev.log'), storageDirectory }) })
+  process.stdout.write(banner(stack))
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error)
+  await stop(1)
+}
+
+function banner({ facts, notes, storageDirectory: files }: Stack): string {
+  const model = process.env.ARK_API_KEY ? 'ModelArk, with your ARK_API_KEY' : 'the sandbox draws (set ARK_API_KEY for real pictures)'
+  const signIn = `curl -s '${facts.SUPABASE_URL}/auth/v1/token?grant_type=password' -H 'apikey: ${facts.SUPABASE_PUBLISHABLE_KEY}' -H 'content-type: application/json' -d '{"email":"${facts.DEMO_EMAIL}","password":"${facts.DEMO_PASSWORD}"}' | node -pe 'JSON.parse(fs.readFileSync(0)).access_token'`
+  const lines = [
+    '',
+    '  Darkroom is ready.',
+    '',
+    `  API              ${facts.API_URL}`,
+    `  Supabase         ${facts.SUPABASE_URL}`,
+    `  publishable key  ${facts.SUPABASE_PUBLISHABLE_KEY}`,
+    `  secret key       ${facts.SUPABASE_SECRET_KEY}`,
+    `  database         ${facts.DATABASE_URL}`,
+    ...(facts.DEMO_EMAIL === '' ? [] : [`  demo user        ${facts.DEMO_EMAIL}  password  ${facts.DEMO_PASSWORD}`]),
+    `  pictures         ${model}`,
+    ...notes.map((note) => `  note             ${note}`),
+    '',
+    '  Make a picture:',
+    '',
+    `  curl -s ${facts.API_URL}/api/images/generate -H "authorization: Bearer $(${signIn})" -H 'content-type: application/json' -d '{"model":"sandbox-image","prompt":"A lighthouse in a storm"}'`,
+    '',
+    files === undefined ? '  Its bucketUrl is in the answer.' : `  Its bucketUrl is in the answer; the file lies below ${path.relative(process.cwd(), files)}/media.`,
+    `  These facts also stand in ${path.relative(process.cwd(), path.join(STACK_DIRECTORY, 'dev.env'))}, the log in dev.log beside it. Ctrl-C ends everything.`,
+    '',
+    '',
+  ]
+  return lines.join('\n')
+}

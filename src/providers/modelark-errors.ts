@@ -1,0 +1,99 @@
+/** ModelArk's errors as ours. Its codes: BytePlus's error code list and the SDK's, read in November 2026. */
+import OpenAI from 'openai'
+import { ProviderError, type Charged, type ErrorCode } from '../errors.ts'
+
+const PROVIDER = 'modelark'
+
+interface Meaning {
+  code: ErrorCode
+  message: string
+  isRetryable?: boolean
+}
+
+/** By the beginning of the vendor's code, the most telling first. */
+const MEANINGS: [pattern: RegExp, meaning: Meaning][] = [
+  [/^InputText.*PolicyViolation/, { code: 'content_refused', message: 'The provider refused the prompt because it may infringe copyright. Describe it in other words.' }],
+  [/^InputImage.*PrivacyInformation/, { code: 'content_refused', message: 'The provider refused the picture because it may show a real person.' }],
+  [/^Input(Image|Video|Audio).*SensitiveContentDetected/, { code: 'content_refused', message: 'The provider refused the given file because of its content.' }],
+  [/^(InputText)?SensitiveContentDetected/, { code: 'content_refused', message: 'The provider refused the prompt because of its content. Change the wording and try again.' }],
+  [/^Output\w*SensitiveContentDetected/, { code: 'content_refused', message: 'The provider made a result and withheld it because of its content. Try again or change the prompt.' }],
+  [/^ContentSecurityDetectionError/, { code: 'provider_failed', message: "The provider's content check failed. Try again.", isRetryable: true }],
+  [/^OutofContext/, { code: 'invalid_request', message: 'The prompt is too long for this model.' }],
+  [/^(AuthenticationError|InvalidAccountStatus)/, { code: 'provider_misconfigured', message: "The provider does not accept this service's key. Tell the operator." }],
+  [/^(AccountOverdue|OperationDenied\.ServiceOverdue)/, { code: 'provider_misconfigured', message: "The service's account with the provider has an unpaid balance. Tell the operator." }],
+  [/^(AccessDenied|OperationDenied)/, { code: 'provider_misconfigured', message: "The service's account may not use this model. Tell the operator." }],
+  [/^(InvalidEndpointOrModel|ModelNotOpen|NotFound)/, { code: 'model_unavailable', message: 'The provider does not offer this model to this service. Choose another one.' }],
+  [/^(QuotaExceeded|SetLimitExceeded)/, { code: 'provider_quota_reached', message: "The service's quota with the provider is used up. Try later or tell the operator." }],
+  [/^(RateLimitExceeded|\w*RateLimitExceeded|RequestBurstTooFast|InflightBatchsizeExceeded|ServerOverloaded)/, { code: 'provider_rate_limited', message: 'The provider is busy. Try again in a moment.', isRetryable: true }],
+  [/^(MissingParameter|InvalidParameter|InvalidArgument|InvalidImageURL)/, { code: 'invalid_request', message: 'The provider cannot make this request: one of its settings is not accepted.' }],
+  [/^InternalServiceError/, { code: 'provider_failed', message: 'The provider had an internal error. Try again.', isRetryable: true }],
+]
+
+const BY_STATUS: [status: (status: number) => boolean, meaning: Meaning][] = [
+  [(status) => status === 401, { code: 'provider_misconfigured', message: "The provider does not accept this service's key. Tell the operator." }],
+  [(status) => status === 403, { code: 'provider_misconfigured', message: "The service's account may not use this model. Tell the operator." }],
+  [(status) => status === 404, { code: 'model_unavailable', message: 'The provider does not offer this model to this service. Choose another one.' }],
+  [(status) => status === 408 || status === 409 || status === 429, { code: 'provider_rate_limited', message: 'The provider is busy. Try again in a moment.', isRetryable: true }],
+  [(status) => status >= 500, { code: 'provider_failed', message: 'The provider had an internal error. Try again.', isRetryable: true }],
+  [() => true, { code: 'provider_failed', message: 'The provider refused the request.' }],
+]
+
+/** Failures before the request left this machine: nothing can have been accepted. */
+const NEVER_SENT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT'])
+
+/** What any failure of a synchronous call becomes. */
+export function toModelArkError(error: unknown): ProviderError {
+  if (error instanceof ProviderError) return error
+  if (error instanceof OpenAI.APIUserAbortError || error instanceof OpenAI.APIConnectionTimeoutError || isAbort(error)) {
+    return new ProviderError('provider_timeout', 'The provider did not answer in time. The picture may have been made and paid, so it was not asked for again.', { provider: PROVIDER, charged: 'unknown', cause: error })
+  }
+  if (error instanceof OpenAI.APIError && error.status !== undefined) return toStatusError(error as StatusError)
+  const charged = NEVER_SENT.has(networkCode(error)) ? 'no' : 'unknown'
+  if (charged === 'no') return new ProviderError('provider_failed', 'The provider cannot be reached. Try again in a moment.', { provider: PROVIDER, charged, isRetryable: true, cause: error })
+  return new ProviderError('submission_unknown', 'The connection to the provider was lost before it answered. The picture may have been made and paid, so it was not asked for again.', { provider: PROVIDER, charged, cause: error })
+}
+
+type StatusError = InstanceType<typeof OpenAI.APIError> & { status: number; headers: Headers | undefined }
+
+function toStatusError(error: StatusError): ProviderError {
+  const vendorCode = typeof error.code === 'string' ? error.code : ''
+  const meaning = meaningOf(vendorCode) ?? BY_STATUS.find(([fits]) => fits(error.status))![1]
+  // A 5xx in the vendor's own envelope says that it did not accept; a proxy's says nothing.
+  const charged: Charged = error.status < 500 || vendorCode !== '' ? 'no' : 'unknown'
+  const isUnknown = charged === 'unknown'
+  return new ProviderError(isUnknown ? 'submission_unknown' : meaning.code, isUnknown ? "Something between this service and the provider failed. The picture may have been made and paid, so it was not asked for again." : meaning.message, {
+    provider: PROVIDER,
+    charged,
+    isRetryable: meaning.isRetryable ?? false,
+    statusCode: error.status,
+    providerRequestId: error.requestID ?? undefined,
+    retryAfterSeconds: parseRetryAfter(error.headers?.get('retry-after')),
+    cause: error,
+  })
+}
+
+/** An item that failed inside a 200: only pictures that were made are billed. */
+export function toItemError(error: { code?: string | null | undefined; message?: string | null | undefined } | null | undefined, providerRequestId: string | undefined): ProviderError {
+  const meaning = meaningOf(error?.code ?? '') ?? { code: 'provider_failed', message: 'The provider answered without a picture.' }
+  return new ProviderError(meaning.code, meaning.message, { provider: PROVIDER, charged: 'no', statusCode: 200, providerRequestId, cause: error ? new Error(`${error.code ?? ''}: ${error.message ?? ''}`) : undefined })
+}
+
+const meaningOf = (vendorCode: string): Meaning | undefined => MEANINGS.find(([pattern]) => pattern.test(vendorCode))?.[1]
+
+/** Seconds, from either form of the header. */
+function parseRetryAfter(header: string | null | undefined): number | undefined {
+  if (header === null || header === undefined) return undefined
+  const seconds = /^\d+$/.test(header) ? Number(header) : (Date.parse(header) - Date.now()) / 1000
+  return Number.isFinite(seconds) ? Math.max(0, Math.ceil(seconds)) : undefined
+}
+
+const isAbort = (error: unknown): boolean => error instanceof Error && (error.name === 'AbortError' || error.name === 'TimeoutError')
+
+/** The code at the bottom of a chain of causes, where Node and undici put it. */
+function networkCode(error: unknown): string {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if ('code' in at && typeof at.code === 'string') return at.code
+    if (at instanceof AggregateError && at.errors[0] instanceof Error) return networkCode(at.errors[0])
+  }
+  return ''
+}

@@ -1,0 +1,141 @@
+/** ByteDance ModelArk (BytePlus): Seedream pictures through the OpenAI SDK. Wire format as of November 2026. */
+import OpenAI from 'openai'
+import { z } from 'zod'
+import { ProviderError } from '../errors.ts'
+import type { ImageModel, ImageRequest, Output, Provider, ProviderSetting, StartedImage, Warning } from '../generation/provider.ts'
+import { toModelArkError, toItemError } from './modelark-errors.ts'
+import { trustedOriginOf } from './trusted-origin.ts'
+
+export const modelArkSetting: ProviderSetting = {
+  id: 'modelark',
+  keyVariable: 'ARK_API_KEY',
+  baseURLVariable: 'ARK_BASE_URL',
+  baseURL: 'https://ark.ap-southeast.bytepluses.com/api/v3',
+}
+
+/** Fields that each family of Seedream knows; it refuses a request that has others, whatever their value. */
+const FAMILIES = {
+  'seedream-3': { seed: true, guidanceScale: true },
+  'seedream-4': { sequential: true, optimizePrompt: true },
+  'seedream-5-lite': { sequential: true, optimizePrompt: true, outputFormat: true, webSearch: true },
+  'seedream-5-pro': { optimizePrompt: true, outputFormat: true },
+} satisfies Record<string, Partial<Record<'seed' | 'guidanceScale' | 'sequential' | 'optimizePrompt' | 'outputFormat' | 'webSearch', true>>>
+
+export type SeedreamFamily = keyof typeof FAMILIES
+
+const optionsSchema = z.strictObject({
+  /** How closely to follow the prompt; Seedream 3.0 only. */
+  guidanceScale: z.number().min(1).max(10).optional(),
+  optimizePrompt: z.enum(['standard', 'fast']).optional(),
+  outputFormat: z.enum(['jpeg', 'png']).optional(),
+  webSearch: z.boolean().optional(),
+  /** How the picture travels; both end in storage. */
+  responseFormat: z.enum(['url', 'b64_json']).optional(),
+})
+
+type ModelArkOptions = z.infer<typeof optionsSchema>
+
+export interface ModelArkOptionsInput {
+  apiKey: string
+  baseURL: string
+  fetch?: typeof fetch
+}
+
+export function createModelArk(options: ModelArkOptionsInput): Provider {
+  // organization and project are named because the SDK would otherwise take another vendor's from the environment.
+  const client = new OpenAI({
+    apiKey: options.apiKey,
+    baseURL: options.baseURL,
+    organization: null,
+    project: null,
+    maxRetries: 0,
+    logLevel: 'off',
+    ...(options.fetch && { fetch: options.fetch }),
+  })
+  const trustedOrigin = trustedOriginOf(options.baseURL)
+  return {
+    id: modelArkSetting.id,
+    optionsSchema,
+    ...(trustedOrigin !== undefined && { trustedOrigin }),
+    image: ({ vendorId, family }) => createSeedream(client, vendorId, toFamily(vendorId, family)),
+    // The list of models costs nothing, needs the key, and names what the account may use.
+    probe: ({ signal }) => client.get<unknown>('/models', { signal, timeout: PROBE_TIMEOUT_MS }).catch((error: unknown) => Promise.reject(toModelArkError(error))),
+  }
+}
+
+const PROBE_TIMEOUT_MS = 10_000
+/** Above the caller's own signal, so that it alone decides how long a picture may take. */
+const SDK_TIMEOUT_MS = 1_800_000
+
+/** An endpoint id (`ep-…`) tells nothing: its catalog entry names the family. */
+function toFamily(vendorId: string, family: string | undefined): SeedreamFamily {
+  if (family !== undefined && family in FAMILIES) return family as SeedreamFamily
+  if (vendorId.includes('seedream-3')) return 'seedream-3'
+  if (/seedream-5-0-(pro|flash)/.test(vendorId)) return 'seedream-5-pro'
+  if (vendorId.includes('seedream-5')) return 'seedream-5-lite'
+  return 'seedream-4'
+}
+
+function createSeedream(client: OpenAI, model: string, family: SeedreamFamily): ImageModel {
+  return {
+    async start(request, { signal }) {
+      const { body, warnings } = toBody(model, family, request)
+      try {
+        const { data, response } = await client.post<unknown>('/images/generations', { body, signal, timeout: SDK_TIMEOUT_MS }).withResponse()
+        return toStarted(data, warnings, response.headers.get('x-request-id') ?? undefined)
+      } catch (error) {
+        throw toModelArkError(error)
+      }
+    },
+  }
+}
+
+function toBody(model: string, family: SeedreamFamily, request: ImageRequest): { body: Record<string, unknown>; warnings: Warning[] } {
+  const knows: Partial<Record<string, true>> = FAMILIES[family]
+  const options = request.providerOptions as ModelArkOptions
+  const warnings: Warning[] = []
+  const unsupported = (setting: string) => void warnings.push({ type: 'unsupported', setting, message: `${model} takes no ${setting}: it was left out.` })
+  const body: Record<string, unknown> = {
+    model,
+    prompt: request.prompt,
+    size: `${request.size.width}x${request.size.height}`,
+    response_format: options.responseFormat ?? 'url',
+    // The vendor's default is to print one on the picture.
+    watermark: false,
+  }
+  if (knows.sequential) body.sequential_image_generation = 'disabled'
+  const add = (name: keyof ModelArkOptions | 'seed', value: unknown, fields: Record<string, unknown>) => {
+    if (value === undefined) return
+    if (knows[name]) Object.assign(body, fields)
+    else unsupported(name === 'seed' ? 'seed' : `providerOptions.modelark.${name}`)
+  }
+  add('seed', request.seed, { seed: request.seed })
+  add('guidanceScale', options.guidanceScale, { guidance_scale: options.guidanceScale })
+  add('optimizePrompt', options.optimizePrompt, { optimize_prompt_options: { mode: options.optimizePrompt } })
+  add('outputFormat', options.outputFormat, { output_format: options.outputFormat })
+  if (options.webSearch === true) add('webSearch', true, { tools: [{ type: 'web_search' }] })
+  if (request.negativePrompt !== undefined) unsupported('negativePrompt')
+  return { body, warnings }
+}
+
+function toStarted(data: unknown, warnings: Warning[], providerRequestId: string | undefined): StartedImage {
+  const parsed = answerSchema.safeParse(data)
+  // The vendor said yes in a way that cannot be read: a picture may have been made and billed.
+  if (!parsed.success) throw new ProviderError('submission_unknown', 'ModelArk answered in a form that this service does not understand.', { provider: modelArkSetting.id, charged: 'unknown', providerRequestId, cause: parsed.error })
+  const outputs: Output[] = []
+  for (const item of parsed.data.data) {
+    if (item.url !== undefined) outputs.push({ type: 'url', url: item.url })
+    else if (item.b64_json !== undefined) outputs.push({ type: 'bytes', bytes: Buffer.from(item.b64_json, 'base64') })
+  }
+  const refusal = parsed.data.data.find((item) => item.error)?.error ?? parsed.data.error
+  if (outputs.length === 0) throw toItemError(refusal, providerRequestId)
+  return { outputs, warnings, ...(providerRequestId !== undefined && { providerRequestId }) }
+}
+
+const errorSchema = z.object({ code: z.string().nullish(), message: z.string().nullish() })
+
+/** Read tolerantly: fields are added weekly. One item may hold an error while the status is 200. */
+const answerSchema = z.object({
+  data: z.array(z.object({ url: z.string().min(1).optional(), b64_json: z.string().min(1).optional(), error: errorSchema.optional() })),
+  error: errorSchema.nullish(),
+})

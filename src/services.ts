@@ -1,0 +1,142 @@
+/** The only place that constructs clients, stores, providers and the queue, from the configuration to the last wire. */
+import { readFile } from 'node:fs/promises'
+import type Koa from 'koa'
+import { createApp } from './app.ts'
+import type { Config } from './config.ts'
+import { createCatalog, type Catalog, type ModelInput } from './generation/catalog.ts'
+import { limitConcurrency } from './generation/limit-concurrency.ts'
+import { models } from './generation/models.ts'
+import type { Provider } from './generation/provider.ts'
+import { observeProviders } from './generation/provider-health.ts'
+import { createImageRunner } from './generation/run-image.ts'
+import { createGenerationWaiter } from './generation/wait.ts'
+import { deleteFilesJob } from './jobs/delete-files.ts'
+import { startDispatcher } from './jobs/dispatcher.ts'
+import { FILE_DELETIONS, GENERATIONS, JOBS_CHANNEL, startQueue, SWEEP, type Queue } from './jobs/queue.ts'
+import { runGenerationJob, type GenerationJob } from './jobs/run-generation.ts'
+import { sweepJob } from './jobs/sweep.ts'
+import type { Logger } from './log.ts'
+import { createGuardedFetch } from './media/guarded-fetch.ts'
+import { createMedia } from './media/pictures.ts'
+import { createProviders } from './providers/registry.ts'
+import { createAskAuth, probeAuth } from './supabase/auth.ts'
+import { createDatabase, type Database } from './supabase/database.ts'
+import { createKeySet } from './supabase/key-set.ts'
+import { checkSchema } from './supabase/migrations.ts'
+import { createRecords } from './supabase/records.ts'
+import { createStorage, type Storage } from './supabase/storage.ts'
+import { createTokenVerifier } from './supabase/tokens.ts'
+import packageJson from '../package.json' with { type: 'json' }
+
+/** What local mode adds: the sandbox, which production never loads. */
+export interface Extras {
+  providers: Provider[]
+  models: ModelInput[]
+  /** The model that answers for providers without a key. */
+  standIn: string
+}
+
+export interface Services {
+  app: Koa
+  catalog: Catalog
+  /** Ends what requests wait for, so that they are answered before the server closes. */
+  stopWaiting(): void
+  startWorkers(): Promise<void>
+  /** Takes no more jobs. @param timeoutMs what running ones may still take. */
+  stopWorkers(timeoutMs: number): Promise<void>
+  /** Closes every connection. */
+  stop(): Promise<void>
+}
+
+/** Pauses between tries of one step; longer ones are left to the queue. */
+const PACE = { minTimeoutMs: 500, maxTimeoutMs: 8000 }
+
+export async function createServices(config: Config, logger: Logger, roles: { worker: boolean }, extras?: Extras): Promise<Services> {
+  const catalog = createCatalog([...models, ...(extras?.models ?? [])], await readModelsFile(config.generation.modelsFile))
+  const own = createProviders(config.providers)
+  const { providers, health } = observeProviders(new Map([...own, ...(extras?.providers ?? []).map((provider) => [provider.id, provider] as const)]))
+
+  const database = createDatabase({ ...config.database, logger })
+  await checkSchema(database.query)
+  const queue = await startQueue(database, logger, { supervise: roles.worker })
+  const records = createRecords(database, queue.enqueueGeneration)
+  const storage = createStorage({ ...config.supabase, ...config.media })
+  const keySet = createKeySet({ url: `${config.supabase.url}/auth/v1/.well-known/jwks.json`, maxAgeMs: config.supabase.jwksMaxAgeMs, cooldownMs: config.supabase.jwksCooldownMs, logger })
+  const tokens = createTokenVerifier({ keySet, jwtSecret: config.supabase.jwtSecret, issuers: config.supabase.issuers, cacheSize: config.supabase.tokenCacheSize, askAuth: createAskAuth(config.supabase) })
+  const guard = createGuardedFetch({ timeoutMs: config.media.downloadTimeoutMs })
+  const media = createMedia(guard, { maxBytes: config.media.maxImageBytes, maxPixels: config.media.maxImagePixels, timeoutMs: config.media.downloadTimeoutMs })
+  const waiter = createGenerationWaiter({ records, patienceMs: config.database.patienceMs, onChange: (handler) => void database.listen('darkroom_generations', handler).catch(() => undefined) })
+  const runImage = createImageRunner({ records, files: storage, media, providers, logger, ...config.generation, storeConcurrency: limitConcurrency(config.generation.storeConcurrency), pace: PACE })
+
+  const app = createApp({
+    ...config.http,
+    logger,
+    verifyToken: tokens.verify,
+    catalog,
+    providers,
+    standIn: extras?.standIn,
+    records,
+    files: storage,
+    waiter,
+    health: {
+      version: packageJson.version,
+      checks: {
+        database: async () => void (await database.query('select 1')),
+        storage: storage.probe,
+        auth: () => probeAuth(config.supabase),
+      },
+      providers: health,
+    },
+  })
+
+  let stopWorkers: (timeoutMs: number) => Promise<void> = async () => undefined
+  return {
+    app,
+    catalog,
+    stopWaiting: waiter.stop,
+    async startWorkers() {
+      stopWorkers = await startWorkers({ database, queue, storage, logger, concurrency: config.generation.startConcurrency, run: runGenerationJob(runImage) })
+    },
+    stopWorkers: (timeoutMs) => stopWorkers(timeoutMs),
+    async stop() {
+      waiter.stop()
+      await queue.stop()
+      await guard.close()
+      await database.close()
+    },
+  }
+}
+
+interface WorkerOptions {
+  database: Database
+  queue: Queue
+  storage: Storage
+  logger: Logger
+  concurrency: number
+  run: ReturnType<typeof runGenerationJob>
+}
+
+/** Bucket first, then one dispatcher a queue; each is woken by the channel that announces its jobs. */
+async function startWorkers({ database, queue, storage, logger, concurrency, run }: WorkerOptions): Promise<(timeoutMs: number) => Promise<void>> {
+  const { boss } = queue
+  storage.prepareBucket().catch((error: unknown) => logger.error({ err: error }, 'the bucket could not be prepared: pictures may be stored with the wrong access'))
+  const generations = startDispatcher<GenerationJob>({ boss, logger, queue: GENERATIONS, concurrency, keyOf: ({ generationId }) => generationId, handler: run })
+  const deletions = startDispatcher({ boss, logger, queue: FILE_DELETIONS, concurrency: 1, keyOf: () => 'all', handler: deleteFilesJob(database, storage, logger) })
+  const sweeps = startDispatcher({ boss, logger, queue: SWEEP, concurrency: 1, keyOf: () => 'all', handler: sweepJob(database, queue, logger) })
+  await database.listen(JOBS_CHANNEL, () => generations.wake())
+  await database.listen('darkroom_file_deletions', () => void boss.send(FILE_DELETIONS, {}, { singletonKey: 'all' }).then(deletions.wake, () => undefined))
+  await boss.schedule(SWEEP, '* * * * *')
+  return async (timeoutMs) => {
+    const left = await Promise.all([generations, deletions, sweeps].map((dispatcher) => dispatcher.stop(timeoutMs)))
+    if (left.some((count) => count > 0)) logger.warn({ generations: left[0] }, 'jobs were still running at the end: another worker takes them')
+  }
+}
+
+async function readModelsFile(path: string | undefined): Promise<unknown> {
+  if (path === undefined) return []
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as unknown
+  } catch (error) {
+    throw new Error(`MODELS_FILE cannot be read: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+  }
+}

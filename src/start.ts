@@ -1,0 +1,69 @@
+/** From services to a listening, draining process. */
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Config } from './config.ts'
+import type { Logger } from './log.ts'
+import { createServices, type Extras } from './services.ts'
+
+export interface RunningService {
+  /** Where it listens; undefined for a worker alone. */
+  url: string | undefined
+  /** Takes no new work, finishes or hands back what runs, within the configured time. Safe to call twice. */
+  stop(): Promise<void>
+}
+
+/** Longer than the 90 s for which Heroku's router keeps its connections: it must be the one that closes them. */
+const KEEP_ALIVE_MS = 95_000
+/** A whole request, body included, must have arrived by then. */
+const RECEIVE_TIMEOUT_MS = 60_000
+/** Of the time to stop; the rest is for answering whoever still waits, and for closing connections. */
+const JOBS_SHARE = 0.8
+
+/** @throws when the port is taken (`EADDRINUSE`) or the database cannot be reached. */
+export async function startService(config: Config, logger: Logger, roles: { web: boolean; worker: boolean }, extras?: Extras): Promise<RunningService> {
+  const services = await createServices(config, logger, roles, extras)
+  let server: Server | undefined
+  try {
+    if (roles.worker) await services.startWorkers()
+    if (roles.web) server = await listen(services.app.callback(), config)
+  } catch (error) {
+    await services.stopWorkers(0)
+    await services.stop()
+    throw error
+  }
+  const url = server && `http://localhost:${(server.address() as AddressInfo).port}`
+  logger.info({ url, web: roles.web, worker: roles.worker }, 'started')
+
+  let stopping: Promise<void> | undefined
+  const stop = async () => {
+    const deadline = Date.now() + config.http.shutdownMs
+    const closed = server ? close(server) : Promise.resolve()
+    // Jobs first: whoever waits for one that ends in time still gets its answer.
+    await services.stopWorkers(config.http.shutdownMs * JOBS_SHARE)
+    services.stopWaiting()
+    const timer = setTimeout(() => server?.closeAllConnections(), Math.max(0, deadline - Date.now()))
+    await closed
+    clearTimeout(timer)
+    await services.stop()
+    logger.info('stopped')
+  }
+  return { url, stop: () => (stopping ??= stop()) }
+}
+
+async function listen(handler: Parameters<typeof createServer>[1], config: Config): Promise<Server> {
+  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: RECEIVE_TIMEOUT_MS, requestTimeout: RECEIVE_TIMEOUT_MS }, handler)
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ port: config.http.port, ...(config.http.host !== undefined && { host: config.http.host }) }, resolve)
+  })
+  return server
+}
+
+async function close(server: Server): Promise<void> {
+  const closed = new Promise((resolve) => server.close(resolve))
+  // Connections that wait for their next request are ended as soon as their last answer is out.
+  const ending = setInterval(() => server.closeIdleConnections(), 100)
+  server.closeIdleConnections()
+  await closed
+  clearInterval(ending)
+}

@@ -1,0 +1,264 @@
+/** The rows, over the direct connection: several tables change together, and with the queue. */
+import type { ImagePlan } from '../generation/image-request.ts'
+import { toSizeText } from '../generation/catalog.ts'
+import type { Output, Warning } from '../generation/provider.ts'
+import type { Generation, GenerationStatus, GenerationWork, RecordedError, Records, StoredImage, Submission } from '../generation/records.ts'
+import { toJson, toStorableText, type Database, type Query } from './database.ts'
+
+/** Puts a generation's job into the queue, within the transaction that `query` belongs to. */
+export type Enqueue = (query: Query, generationId: string) => Promise<void>
+
+export function createRecords(database: Database, enqueue: Enqueue): Records {
+  const { query } = database
+  return {
+    async create({ userId, plan, bucket }) {
+      return await database.transaction(async (tx) => {
+        const [created] = await tx<{ generation_id: string; prompt_id: string }>(INSERT_GENERATION, [
+          userId,
+          toStorableText(plan.prompt),
+          plan.model,
+          plan.kind,
+          toSizeText(plan.size),
+          plan.requestedModel,
+          plan.provider,
+          toJson(plan.warnings),
+          plan.estimatedCostMicros,
+          bucket,
+          toJson(plan),
+          plan.n,
+        ])
+        await enqueue(tx, created!.generation_id)
+        return { generationId: created!.generation_id, promptId: created!.prompt_id }
+      })
+    },
+
+    async findWork(generationId) {
+      const rows = await query<WorkRow>(SELECT_WORK, [generationId])
+      return rows[0] && toWork(rows[0])
+    },
+
+    async find(generationId, userId) {
+      const rows = await query<GenerationRow>(SELECT_GENERATION, [generationId, userId])
+      return rows[0] && toGeneration(rows[0])
+    },
+
+    async claimSubmissions(generationId) {
+      const rows = await query<{ index: number }>(CLAIM_SUBMISSIONS, [generationId])
+      return rows.map((row) => row.index)
+    },
+
+    async saveAccepted(generationId, index, { outputs, expiresAt, providerRequestId, warnings }) {
+      const links = outputs.filter((output) => output.type === 'url')
+      await query(SAVE_ACCEPTED, [generationId, index, toJson(links), expiresAt, providerRequestId === undefined ? null : toStorableText(providerRequestId), toJson(warnings)])
+    },
+
+    async saveNotAccepted(generationId, index, state, error) {
+      await query(
+        `update darkroom.submissions set state = $3, error = $4, updated_at = now()
+         where generation_id = $1 and index = $2 and state in ('queued', 'starting')`,
+        [generationId, index, state, toJson(error)],
+      )
+    },
+
+    async releaseSubmission(generationId, index) {
+      await query(`update darkroom.submissions set state = 'queued', updated_at = now() where generation_id = $1 and index = $2 and state = 'starting'`, [generationId, index])
+    },
+
+    async keepBytes(generationId, index, bytes) {
+      await query('update darkroom.submissions set output_bytes = $3 where generation_id = $1 and index = $2', [generationId, index, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)])
+    },
+
+    async delay(generationId, error) {
+      await query(`update public.generations set status = 'storing', error = $2 where id = $1 and status in ('running', 'storing')`, [generationId, toJson(error)])
+    },
+
+    async recordImages(work, bucket, images, warnings) {
+      const rows = await query<{ outcome: string }>('select darkroom.record_images($1, $2, $3, $4, $5) as outcome', [
+        work.id,
+        work.userId,
+        bucket,
+        toJson(images.map(toImageRow)),
+        toJson(warnings),
+      ])
+      return rows[0]?.outcome === 'recorded' || rows[0]?.outcome === 'already'
+    },
+
+    async fail(generationId, error) {
+      const rows = await query<{ ended: boolean }>('select darkroom.fail_generation($1, $2) as ended', [generationId, toJson(error)])
+      return rows[0]?.ended ?? false
+    },
+  }
+}
+
+const INSERT_GENERATION = `
+  with prompt as (
+    insert into public.prompts (user_id, prompt, model_used, type, size) values ($1, $2, $3, $4, $5) returning id
+  ), generation as (
+    insert into public.generations (prompt_id, user_id, kind, requested_model, model, provider, warnings, estimated_cost_micros, bucket)
+    select id, $1, $4, $6, $3, $7, $8, $9, $10 from prompt returning id, prompt_id
+  ), request as (
+    insert into darkroom.requests (generation_id, plan) select id, $11 from generation
+  ), submission as (
+    insert into darkroom.submissions (generation_id, index) select id, number - 1 from generation, generate_series(1, $12::integer) as number
+  )
+  select id as generation_id, prompt_id from generation`
+
+const SELECT_WORK = `
+  select generation.id, generation.user_id, generation.status, generation.created_at, request.plan,
+    coalesce((select jsonb_agg(jsonb_build_object('index', index, 'state', state, 'outputs', outputs, 'expiresAt', output_expires_at, 'error', error) order by index)
+      from darkroom.submissions where generation_id = generation.id), '[]') as submissions,
+    (select jsonb_object_agg(index, encode(output_bytes, 'base64')) from darkroom.submissions
+      where generation_id = generation.id and output_bytes is not null) as bytes
+  from public.generations generation join darkroom.requests request on request.generation_id = generation.id
+  where generation.id = $1`
+
+/** The images come in the same statement, so that a finished generation is never seen without them. */
+const SELECT_GENERATION = `
+  select id, prompt_id, kind, requested_model, model, provider, status, progress, error, warnings, created_at, started_at, finished_at,
+    coalesce((select jsonb_agg(to_jsonb(image) order by image.index) from public.images image where image.generation_id = generation.id), '[]') as images
+  from public.generations generation where id = $1 and user_id = $2`
+
+const CLAIM_SUBMISSIONS = `
+  with claimed as (
+    update darkroom.submissions set state = 'starting', updated_at = now()
+    where generation_id = $1 and state = 'queued' returning index
+  ), running as (
+    update public.generations set status = 'running', started_at = coalesce(started_at, clock_timestamp())
+    where id = $1 and status = 'queued' and exists (select from claimed)
+  )
+  select index from claimed order by index`
+
+/**
+ * An answer that arrives after the generation was given up as unknown brings it back: it was paid for. Repeating the
+ * statement changes nothing more.
+ */
+const SAVE_ACCEPTED = `
+  with accepted as (
+    update darkroom.submissions
+    set state = 'accepted', outputs = $3, output_expires_at = $4, provider_request_id = $5, error = null, updated_at = now()
+    where generation_id = $1 and index = $2 and state <> 'accepted' returning generation_id
+  )
+  update public.generations set status = 'storing', error = null, finished_at = null, warnings = warnings || $6::jsonb
+  where id in (select generation_id from accepted)
+    and (status in ('queued', 'running', 'storing') or (status = 'failed' and error ->> 'code' = 'submission_unknown'))`
+
+interface WorkRow {
+  id: string
+  user_id: string
+  status: GenerationStatus
+  created_at: Date
+  plan: ImagePlan
+  submissions: { index: number; state: Submission['state']; outputs: Output[] | null; expiresAt: string | null; error: RecordedError | null }[]
+  bytes: Record<string, string> | null
+}
+
+function toWork(row: WorkRow): GenerationWork {
+  const kept = (index: number): Output[] => {
+    const base64 = row.bytes?.[String(index)]
+    return base64 === undefined ? [] : [{ type: 'bytes', bytes: Buffer.from(base64, 'base64') }]
+  }
+  return {
+    id: row.id,
+    userId: row.user_id,
+    status: row.status,
+    plan: row.plan,
+    createdAt: row.created_at,
+    submissions: row.submissions.map((submission) => ({
+      index: submission.index,
+      state: submission.state,
+      outputs: [...(submission.outputs ?? []), ...kept(submission.index)],
+      outputExpiresAt: submission.expiresAt === null ? undefined : new Date(submission.expiresAt),
+      error: submission.error ?? undefined,
+    })),
+  }
+}
+
+interface ImageRow {
+  id: string
+  index: number
+  url: string | null
+  size: string
+  file_size: number
+  mime_type: string
+  storage_path: string
+  bucket_url: string | null
+  width: number
+  height: number
+  sha256: string
+  thumbnail_path: string
+  thumbnail_url: string | null
+  placeholder: string
+}
+
+interface GenerationRow {
+  id: string
+  prompt_id: string
+  kind: string
+  requested_model: string
+  model: string
+  provider: string
+  status: GenerationStatus
+  progress: number | null
+  error: RecordedError | null
+  warnings: Warning[]
+  created_at: Date
+  started_at: Date | null
+  finished_at: Date | null
+  images: ImageRow[]
+}
+
+function toGeneration(row: GenerationRow): Generation {
+  return {
+    id: row.id,
+    promptId: row.prompt_id,
+    kind: row.kind,
+    requestedModel: row.requested_model,
+    model: row.model,
+    provider: row.provider,
+    status: row.status,
+    progress: row.progress,
+    error: row.error,
+    warnings: row.warnings,
+    createdAt: row.created_at,
+    startedAt: row.started_at,
+    finishedAt: row.finished_at,
+    images: row.images.map(toImage),
+  }
+}
+
+function toImage(row: ImageRow): StoredImage & { id: string } {
+  return {
+    id: row.id,
+    index: row.index,
+    url: row.url,
+    size: row.size,
+    fileSize: row.file_size,
+    mimeType: row.mime_type,
+    storagePath: row.storage_path,
+    bucketUrl: row.bucket_url,
+    width: row.width,
+    height: row.height,
+    sha256: row.sha256,
+    thumbnailPath: row.thumbnail_path,
+    thumbnailUrl: row.thumbnail_url,
+    placeholder: row.placeholder,
+  }
+}
+
+function toImageRow(image: StoredImage): Omit<ImageRow, 'id'> {
+  return {
+    index: image.index,
+    url: image.url,
+    size: image.size,
+    file_size: image.fileSize,
+    mime_type: image.mimeType,
+    storage_path: image.storagePath,
+    bucket_url: image.bucketUrl,
+    width: image.width,
+    height: image.height,
+    sha256: image.sha256,
+    thumbnail_path: image.thumbnailPath,
+    thumbnail_url: image.thumbnailUrl,
+    placeholder: image.placeholder,
+  }
+}
