@@ -1,11 +1,10 @@
 /** Where the local Storage keeps its bytes: plain files under one directory. */
-import { createHash } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { createReadStream, createWriteStream } from 'node:fs'
-import { copyFile, mkdir, rename, rm, stat } from 'node:fs/promises'
+import { copyFile, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { Readable, Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { randomUUID } from 'node:crypto'
 import type { ReadableStream } from 'node:stream/web'
 
 interface Metadata {
@@ -17,6 +16,8 @@ interface Metadata {
   eTag: string
   httpStatusCode?: number
 }
+
+type Notes = Pick<Metadata, 'mimetype' | 'cacheControl' | 'eTag'>
 
 /** The shape that `@supabase/lite` expects of a storage adapter. */
 export class FileStorage {
@@ -45,8 +46,10 @@ export class FileStorage {
       await rm(unfinished, { force: true })
       throw error
     }
-    const { size, mtime } = await stat(file)
-    return { cacheControl, contentLength: size, size, mimetype, lastModified: mtime, eTag: `"${hash.digest('hex')}"` }
+    const notes: Notes = { mimetype, cacheControl, eTag: `"${hash.digest('hex')}"` }
+    await mkdir(path.dirname(this.#notes(bucket, key)), { recursive: true })
+    await writeFile(this.#notes(bucket, key), JSON.stringify(notes))
+    return await this.headObject(bucket, key)
   }
 
   async getObject(bucket: string, key: string): Promise<{ httpStatusCode: number; metadata: Metadata; body: ReadableStream }> {
@@ -57,12 +60,13 @@ export class FileStorage {
 
   async headObject(bucket: string, key: string): Promise<Metadata> {
     const { size, mtime } = await stat(this.#file(bucket, key))
-    const eTag = `"${createHash('md5').update(`${key}:${mtime.getTime()}`).digest('hex')}"`
-    return { cacheControl: 'no-cache', contentLength: size, size, mimetype: 'application/octet-stream', lastModified: mtime, eTag }
+    const notes = JSON.parse(await readFile(this.#notes(bucket, key), 'utf8')) as Notes
+    return { ...notes, contentLength: size, size, lastModified: mtime }
   }
 
   async deleteObject(bucket: string, key: string): Promise<void> {
     await rm(this.#file(bucket, key), { force: true })
+    await rm(this.#notes(bucket, key), { force: true })
   }
 
   async deleteObjects(bucket: string, keys: string[]): Promise<void> {
@@ -73,12 +77,20 @@ export class FileStorage {
     const target = this.#file(toBucket, toKey)
     await mkdir(path.dirname(target), { recursive: true })
     await copyFile(this.#file(bucket, key), target)
+    await mkdir(path.dirname(this.#notes(toBucket, toKey)), { recursive: true })
+    await copyFile(this.#notes(bucket, key), this.#notes(toBucket, toKey))
     const { eTag, lastModified } = await this.headObject(toBucket, toKey)
     return { httpStatusCode: 200, eTag, lastModified }
   }
 
   async privateAssetUrl(bucket: string, key: string): Promise<string> {
     return `file://${this.#file(bucket, key)}`
+  }
+
+  /** What is served with a file: its bytes alone do not tell. */
+  #notes(bucket: string, key: string): string {
+    this.#file(bucket, key)
+    return path.join(this.#directory, '.notes', bucket, `${key}.json`)
   }
 
   /** The local Storage lets any key through; one that climbs out of its bucket must not become a path. */

@@ -46,6 +46,8 @@ export async function startLocalSupabase(options: { directory: string; port?: nu
   const databasePort = await findFreePort(Math.max(options.databasePort ?? DATABASE_PORT, port + 1))
   const settings: SupabaseProcessOptions = { directory: options.directory, port, databasePort, ...keys, ...(options.databaseSettings && { databaseSettings: options.databaseSettings }) }
   const child = fork(path.join(import.meta.dirname, 'supabase-process.ts'), [JSON.stringify(settings)], {
+    // The parent's own flags are not for it: under the test runner it would become one too.
+    execArgv: [],
     // Warnings and notices of its libraries are no news to whoever uses it.
     stdio: ['ignore', 'ignore', process.env.DARKROOM_DEBUG ? 'inherit' : 'ignore', 'ipc'],
     env: { ...process.env, EXPERIMENTAL_STORAGE: '1', DO_NOT_TRACK: '1', NODE_ENV: 'development', NODE_NO_WARNINGS: '1' },

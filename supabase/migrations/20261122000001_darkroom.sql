@@ -181,6 +181,7 @@ begin
     select old.bucket, old.user_id || '/' || old.id || '/', now() + delay
     from unnest(array[interval '0', interval '1 hour']) as delay;
     perform pg_notify('darkroom_file_deletions', '');
+    perform pg_notify('darkroom_generations', old.id::text);
   end if;
   return null;
 end $$;

@@ -1,0 +1,80 @@
+/** The real service on a spare port, with the simulated provider behind it and its log in memory. */
+import { loadConfig } from '../../src/config.ts'
+import { createLogger } from '../../src/log.ts'
+import { providerSettings } from '../../src/providers/registry.ts'
+import type { Extras } from '../../src/services.ts'
+import { startService } from '../../src/start.ts'
+import { startModelArkSimulator, type ModelArkSimulator } from '../simulator/modelark.ts'
+import { sql, supabase, type TestUser } from './supabase.ts'
+
+export interface TestService {
+  url: string
+  simulator: ModelArkSimulator
+  /** Every line logged so far. */
+  log: LogLine[]
+  request(path: string, init?: RequestInit & { user?: TestUser }): Promise<Response>
+  /** Posts JSON to the generate route as a user. */
+  generate(user: TestUser, body: unknown, headers?: Record<string, string>): Promise<Response>
+  close(): Promise<void>
+}
+
+export type LogLine = Record<string, unknown> & { msg: string; level: string }
+
+export interface TestServiceOptions {
+  env?: Record<string, string>
+  extras?: Extras
+  local?: boolean
+}
+
+/** Short limits, so that what hangs ends within a test. */
+const TEST_ENV = { LOG_LEVEL: 'debug', CORS_ORIGINS: 'https://app.example.com', PROVIDER_TIMEOUT_SECONDS: '2', DOWNLOAD_TIMEOUT_SECONDS: '3', STORE_RETRY_SECONDS: '1', SHUTDOWN_SECONDS: '5' }
+
+export async function startTestService(options: TestServiceOptions = {}): Promise<TestService> {
+  const simulator = await startModelArkSimulator()
+  // Jobs that another file left behind would call that file's simulator.
+  await sql(`do $$ begin if to_regclass('pgboss.job') is not null then delete from pgboss.job; end if; end $$`)
+  const log: LogLine[] = []
+  const logger = createLogger({ level: 'debug', destination: { write: (line: string) => void log.push(JSON.parse(line) as LogLine) } })
+  const env = {
+    ...TEST_ENV,
+    PORT: '0',
+    SUPABASE_URL: supabase.url,
+    SUPABASE_SECRET_KEY: supabase.secretKey,
+    SUPABASE_PUBLISHABLE_KEY: supabase.publishableKey,
+    SUPABASE_JWT_SECRET: supabase.jwtSecret,
+    DATABASE_URL: supabase.databaseUrl,
+    ARK_API_KEY: simulator.apiKey,
+    ARK_BASE_URL: simulator.baseURL,
+    ...options.env,
+  }
+  const config = loadConfig(env, { providers: providerSettings, local: options.local ?? false })
+  const service = await startService(config, logger, { web: true, worker: true }, options.extras)
+  const url = service.url!
+  const request: TestService['request'] = (path, { user, ...init } = {}) => {
+    const headers = new Headers(init.headers)
+    if (user) headers.set('authorization', `Bearer ${user.token}`)
+    return fetch(url + path, { ...init, headers })
+  }
+  return {
+    url,
+    simulator,
+    log,
+    request,
+    generate: (user, body, headers) => request('/api/images/generate', { method: 'POST', user, headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) }),
+    async close() {
+      await service.stop()
+      await simulator.close()
+    },
+  }
+}
+
+/** Looks again until a condition holds. @throws when it does not within `timeoutMs`. */
+export async function eventually<T>(look: () => Promise<T | undefined | false>, what: string, timeoutMs = 20_000): Promise<T> {
+  const deadline = Date.now() + timeoutMs
+  for (;;) {
+    const found = await look()
+    if (found !== undefined && found !== false) return found
+    if (Date.now() > deadline) throw new Error(`Not seen within ${timeoutMs} ms: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
