@@ -25,7 +25,7 @@ export interface Media {
    * @throws {AppError} `output_invalid` (refused address, wrong answer), `output_too_large`, `output_expired`, or
    *   `output_unavailable`, which may pass.
    */
-  fetchPicture(url: string, options: { trustedOrigin?: string | undefined; signal: AbortSignal }): Promise<Uint8Array>
+  fetchPicture(url: string, options: { trustedOrigin?: string | undefined }): Promise<Uint8Array>
   /**
    * Tells what the bytes are, from their beginning.
    * @throws {AppError} `output_invalid` when they are no picture that may be stored.

@@ -21,52 +21,42 @@ export interface Pace {
 
 /**
  * Calls a provider at most three times. A paid call is repeated only after an answer that proves that it was not
- * accepted.
+ * accepted, and not once the process is stopping: the failure then is the last one.
  */
-export async function callProvider<T>(call: () => Promise<T>, options: { signal: AbortSignal; pace: Pace }): Promise<T> {
+export async function callProvider<T>(call: () => Promise<T>, options: { stopping: AbortSignal; pace: Pace }): Promise<T> {
   return await pRetry(call, {
     retries: PROVIDER_TRIES - 1,
-    minTimeout: options.pace.minTimeoutMs,
-    maxTimeout: options.pace.maxTimeoutMs,
-    randomize: true,
-    signal: options.signal,
-    shouldRetry: ({ error }) => isWorthRepeating(error),
+    ...toDelays(options.pace),
+    shouldRetry: ({ error }) => isWorthRepeating(error) && !options.stopping.aborted,
     async onFailedAttempt({ error, retriesLeft }) {
       if (retriesLeft === 0 || !isWorthRepeating(error)) return
-      await sleep((error.retryAfterSeconds ?? 0) * 1000, undefined, { signal: options.signal })
+      await sleep((error.retryAfterSeconds ?? 0) * 1000, undefined, { signal: options.stopping }).catch(() => undefined)
     },
   })
 }
 
-function isWorthRepeating(error: unknown): error is ProviderError {
+/** Whether the provider surely took nothing, and may take it when it is asked again. */
+export function isWorthRepeating(error: unknown): error is ProviderError {
   return error instanceof ProviderError && error.isRetryable && error.charged === 'no' && (error.retryAfterSeconds ?? 0) <= MAX_RETRY_AFTER_SECONDS
 }
 
 /** Tries a step of ours three times while its failure may pass. Such a step must be safe to repeat. */
-export async function tryStep<T>(step: () => Promise<T>, options: { signal: AbortSignal; pace: Pace }): Promise<T> {
-  return await pRetry(step, {
-    retries: STORE_TRIES - 1,
-    minTimeout: options.pace.minTimeoutMs,
-    maxTimeout: options.pace.maxTimeoutMs,
-    randomize: true,
-    signal: options.signal,
-    shouldRetry: ({ error }) => isPassing(error),
-  })
+export async function tryStep<T>(step: () => Promise<T>, options: { stopping: AbortSignal; pace: Pace }): Promise<T> {
+  return await pRetry(step, { retries: STORE_TRIES - 1, ...toDelays(options.pace), shouldRetry: ({ error }) => isPassing(error) && !options.stopping.aborted })
 }
 
 /**
- * Repeats a write until the database takes it: what it records was paid for. Ends with the last error at `until`, or
- * when the process must go.
+ * Repeats a write until the database takes it: what it records was paid for. Goes on while the process is stopping, for
+ * as long as that is let live. Ends with the last error at `until`.
  */
-export async function untilWritten<T>(write: () => Promise<T>, options: { signal: AbortSignal; until: Date; pace: Pace; onFailure: (error: unknown) => void }): Promise<T> {
+export async function untilWritten<T>(write: () => Promise<T>, options: { until: Date; pace: Pace; onFailure: (error: unknown) => void }): Promise<T> {
   return await pRetry(write, {
     retries: Number.POSITIVE_INFINITY,
-    minTimeout: options.pace.minTimeoutMs,
-    maxTimeout: options.pace.maxTimeoutMs,
+    ...toDelays(options.pace),
     maxRetryTime: Math.max(0, options.until.getTime() - Date.now()),
-    randomize: true,
-    signal: options.signal,
     shouldRetry: ({ error }) => error instanceof AppError && error.code === 'database_unavailable',
     onFailedAttempt: ({ error }) => options.onFailure(error),
   })
 }
+
+const toDelays = ({ minTimeoutMs, maxTimeoutMs }: Pace) => ({ minTimeout: minTimeoutMs, maxTimeout: maxTimeoutMs, randomize: true })

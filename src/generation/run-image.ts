@@ -7,7 +7,7 @@ import type { Logger } from '../log.ts'
 import type { FileStore, Media } from './files.ts'
 import type { Output, Provider } from './provider.ts'
 import type { GenerationWork, RecordedError, Records, StoredImage } from './records.ts'
-import { callProvider, isPassing, tryStep, untilWritten, type Pace } from './retry.ts'
+import { callProvider, isPassing, isWorthRepeating, tryStep, untilWritten, type Pace } from './retry.ts'
 import { storeImage } from './store-image.ts'
 
 export interface ImageRunnerOptions {
@@ -45,6 +45,8 @@ export function createImageRunner(options: ImageRunnerOptions): RunGeneration {
       await records.fail(generationId, { code: 'not_configured', message: `This service has no key for ${found.plan.provider} any more.` })
       return DONE
     }
+    // What nobody has asked for yet is left to a process that stays.
+    if (stopping.aborted && found.submissions.every(({ state }) => state === 'queued')) return { done: false, retryAfterMs: 0 }
     const fresh = await submitAll(found, provider, stopping)
     // Handed back while a refused create was waiting to be repeated: nothing was accepted.
     if (stopping.aborted && fresh.handedBack) return { done: false, retryAfterMs: 0 }
@@ -79,14 +81,14 @@ export function createImageRunner(options: ImageRunnerOptions): RunGeneration {
         throw error
       })
     const startedAt = Date.now()
-    const persist = persistUntil(work.id, new Date(startedAt + options.outputLifetimeMs), stopping)
+    const persist = persistUntil(work.id, new Date(startedAt + options.outputLifetimeMs))
     try {
-      const started = await callProvider(call, { signal: stopping, pace: options.pace })
+      const started = await callProvider(call, { stopping, pace: options.pace })
       outputs.set(index, started.outputs)
       const expiresAt = new Date(startedAt + options.outputLifetimeMs)
       await persist(() => records.saveAccepted(work.id, index, { outputs: started.outputs, expiresAt, providerRequestId: started.providerRequestId, warnings: started.warnings }))
     } catch (error) {
-      if (stopping.aborted && lastError instanceof ProviderError && lastError.charged === 'no' && lastError.isRetryable) {
+      if (stopping.aborted && isWorthRepeating(lastError)) {
         await records.releaseSubmission(work.id, index)
         return true
       }
@@ -98,10 +100,9 @@ export function createImageRunner(options: ImageRunnerOptions): RunGeneration {
     return false
   }
 
-  function persistUntil(generationId: string, until: Date, stopping: AbortSignal) {
+  function persistUntil(generationId: string, until: Date) {
     return <T>(write: () => Promise<T>) =>
       untilWritten(write, {
-        signal: stopping,
         until,
         pace: options.pace,
         onFailure: (error) => logger.error({ generationId, err: error }, 'the outcome of a paid call cannot be written yet'),
@@ -116,27 +117,27 @@ export function createImageRunner(options: ImageRunnerOptions): RunGeneration {
       accepted.map(async (submission) => {
         const output = (fresh.get(submission.index) ?? submission.outputs)[0]
         if (!output) throw new AppError('output_invalid', 'The provider answered without a picture.')
-        const step = () => storeImage({ work, index: submission.index, output, provider, ...options, signal: stopping })
-        return await options.storeConcurrency(() => tryStep(step, { signal: stopping, pace: options.pace }))
+        const step = () => storeImage({ work, index: submission.index, output, provider, ...options })
+        return await options.storeConcurrency(() => tryStep(step, { stopping, pace: options.pace }))
       }),
     )
     const images = settled.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
     for (const [position, result] of settled.entries()) {
       if (result.status === 'fulfilled') continue
       const submission = accepted[position]!
-      if (stopping.aborted || (isPassing(result.reason) && isAlive(submission.outputExpiresAt))) {
+      if (isPassing(result.reason) && isAlive(submission.outputExpiresAt)) {
         return await postpone(work, submission.index, fresh.get(submission.index), result.reason, submission.outputExpiresAt)
       }
       logger.warn({ generationId: work.id, provider: work.plan.provider, err: result.reason as unknown }, 'a finished picture could not be stored')
       failures.push(toRecordedError(result.reason))
     }
     if (images.length === 0) return await close(work, failures)
-    return await record(work, images, failures, stopping)
+    return await record(work, images, failures)
   }
 
-  async function record(work: GenerationWork, images: StoredImage[], failures: RecordedError[], stopping: AbortSignal): Promise<RunResult & { error?: RecordedError }> {
+  async function record(work: GenerationWork, images: StoredImage[], failures: RecordedError[]): Promise<RunResult & { error?: RecordedError }> {
     const warnings = failures.map(({ message }) => ({ type: 'partial' as const, message: `One of ${work.plan.n} pictures is missing: ${message}` }))
-    await persistUntil(work.id, new Date(Date.now() + options.outputLifetimeMs), stopping)(() => records.recordImages(work, options.files.bucket, images, warnings))
+    await persistUntil(work.id, new Date(Date.now() + options.outputLifetimeMs))(() => records.recordImages(work, options.files.bucket, images, warnings))
     return DONE
   }
 

@@ -13,12 +13,11 @@ export interface StoreImageInput {
   provider: Provider
   media: Media
   files: FileStore
-  signal: AbortSignal
 }
 
 /** Safe to repeat: it writes the same files to the same paths. */
-export async function storeImage({ work, index, output, provider, media, files, signal }: StoreImageInput): Promise<StoredImage> {
-  const bytes = output.type === 'bytes' ? output.bytes : await media.fetchPicture(output.url, { trustedOrigin: provider.trustedOrigin, signal })
+export async function storeImage({ work, index, output, provider, media, files }: StoreImageInput): Promise<StoredImage> {
+  const bytes = output.type === 'bytes' ? output.bytes : await media.fetchPicture(output.url, { trustedOrigin: provider.trustedOrigin })
   const picture = await toWantedSize(media, await media.inspectPicture(bytes), work.plan.size, work.plan.requestSize)
   const folder = `${work.userId}/${work.id}`
   const path = `${folder}/${index}.${picture.extension}`

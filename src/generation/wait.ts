@@ -49,6 +49,8 @@ export function createGenerationWaiter({ records, onChange, patienceMs, pollMs =
       try {
         while (!signal.aborted) {
           changed = false
+          // What ended in the last moment is still answered: the row is read once more after the stop.
+          const isLast = stopping.signal.aborted
           try {
             const generation = await records.find(generationId, userId)
             unreadableSince = undefined
@@ -61,7 +63,7 @@ export function createGenerationWaiter({ records, onChange, patienceMs, pollMs =
               throw new AppError('database_unavailable', 'The database cannot be reached. What was asked for is still being worked on: look for it again in a moment.', { cause: error, generationId, retryAfterSeconds: 10 })
             }
           }
-          if (stopping.signal.aborted) throw new AppError('shutting_down', 'The service is restarting. What was asked for goes on: look for it again in a moment.', { generationId, retryAfterSeconds: 5 })
+          if (isLast) throw new AppError('shutting_down', 'The service is restarting. What was asked for goes on: look for it again in a moment.', { generationId, retryAfterSeconds: 5 })
           if (!changed) await nextWake((resolve) => (wakeUp = resolve), pollMs)
         }
         return undefined

@@ -31,6 +31,8 @@ export async function startQueue(database: Database, logger: Logger, options: { 
     supervise: options.supervise,
     schedule: options.supervise,
     superviseIntervalSeconds: SUPERVISE_SECONDS,
+    // Expired jobs are looked for in this pass too, whatever the interval above.
+    monitorIntervalSeconds: SUPERVISE_SECONDS,
   })
   boss.on('error', (error) => logger.warn({ err: error }, 'the job queue has a problem'))
   await boss.start()

@@ -30,7 +30,7 @@ switch (command) {
   case 'test': {
     // A pattern that matches nothing would pass, so the files are named by the runner's own search below test/.
     const files = rest.length > 0 ? rest : ['test/**/*.test.ts']
-    const child = spawn(process.execPath, ['--test', '--test-global-setup=test/setup.ts', '--test-timeout=120000', ...files], { stdio: 'inherit' })
+    const child = spawn(process.execPath, ['--test', '--test-global-setup=test/setup.ts', '--test-timeout=120000', '--test-concurrency=1', ...files], { stdio: 'inherit' })
     child.on('exit', (code) => process.exit(code ?? 1))
     break
   }

@@ -65,7 +65,7 @@ function paintText(prompt: string, { width, height }: Size) {
   }
   const draw = (offset: number, shade: number) => {
     for (const [row, line] of lines.entries()) {
-      for (const [column, character] of [...line].entries()) {
+      for (const [column, character] of Array.from(line).entries()) {
         for (let x = 0; x < GLYPH_WIDTH * scale; x++) {
           for (let y = 0; y < GLYPH_HEIGHT * scale; y++) {
             if (isGlyphPixel(character, Math.floor(x / scale), Math.floor(y / scale))) set(column * advance + x + offset, row * lineHeight + y + offset, shade)

@@ -31,9 +31,8 @@ export function createMedia(guard: GuardedFetch, limits: PictureLimits): Media {
   const open = (bytes: Uint8Array): Sharp => sharp(bytes, { limitInputPixels: limits.maxPixels, failOn: 'warning', sequentialRead: true }).timeout({ seconds: PREVIEW_TIMEOUT_SECONDS })
 
   return {
-    async fetchPicture(url, { trustedOrigin, signal }) {
-      const deadline = AbortSignal.any([signal, AbortSignal.timeout(limits.timeoutMs)])
-      const file = await guard.open(url, { trustedOrigin, signal: deadline })
+    async fetchPicture(url, { trustedOrigin }) {
+      const file = await guard.open(url, { trustedOrigin, signal: AbortSignal.timeout(limits.timeoutMs) })
       return await readWhole(file, limits.maxBytes)
     },
 

@@ -92,7 +92,7 @@ function createStorageClient(options: StorageOptions): SupabaseClient {
 /** Storage answers HTTP 400 for nearly everything; the true word is in `code`, or in `statusCode` as text. */
 function codeOf(error: unknown): string {
   if (typeof error !== 'object' || error === null) return ''
-  const { code, statusCode, status } = error as { code?: unknown; statusCode?: unknown; status?: unknown }
+  const { code, statusCode, status } = error as { code?: unknown; statusCode?: string; status?: number }
   if (typeof code === 'string' && code !== '') return CODES[code] ?? code
   return String(statusCode ?? status ?? '')
 }

@@ -15,7 +15,7 @@ import { checkImageRequest } from './modelark-rules.ts'
 /** What the create call does instead of answering well. */
 export type CreateBehaviour = 'rate-limit' | 'rate-limit-long' | 'server-error' | 'proxy-error' | 'cut' | 'drop' | 'hang' | 'html' | 'moderation' | 'output-moderation' | 'auth' | 'quota' | 'overdue' | 'not-found' | 'item-error' | 'b64' | 'empty'
 /** What the file behind the answered link does. */
-export type FileBehaviour = 'file-html' | 'file-svg' | 'file-huge' | 'file-endless' | 'file-redirect-inward' | 'file-redirect-loop' | 'file-expired' | 'file-cut' | 'file-truncated' | 'file-error-once' | 'file-inward' | 'file-wrong-type' | 'file-hang' | 'file-bomb'
+export type FileBehaviour = 'file-html' | 'file-svg' | 'file-huge' | 'file-endless' | 'file-redirect-inward' | 'file-redirect-loop' | 'file-expired' | 'file-cut' | 'file-truncated' | 'file-error-once' | 'file-inward' | 'file-wrong-type' | 'file-hang' | 'file-hang-once' | 'file-bomb'
 export type Behaviour = CreateBehaviour | FileBehaviour
 
 export interface SimulatedRequest {
@@ -31,6 +31,8 @@ export interface ModelArkSimulator {
   requests: SimulatedRequest[]
   /** How many pictures were made, and so billed. */
   billed(): number
+  /** How often a file was asked for. */
+  fetches(): number
   /** The next create calls behave so, one each. */
   behave(...behaviours: (Behaviour | 'ok')[]): void
   /** Holds every create until the returned function is called. */
@@ -64,6 +66,7 @@ export async function startModelArkSimulator(options: SimulatorOptions = {}): Pr
   const pictures = new Map<string, Promise<Buffer>>()
   const next: (Behaviour | 'ok')[] = []
   let billed = 0
+  let fetches = 0
   let held: Promise<void> | undefined
   let origin = ''
 
@@ -100,6 +103,7 @@ export async function startModelArkSimulator(options: SimulatorOptions = {}): Pr
     const file = files.get(id)
     // Pre-signed for GET alone.
     if (!file || request.method !== 'GET') return void response.writeHead(403).end()
+    fetches++
     const first = file.fetched++ === 0
     const bytes = await picture(file.width, file.height)
     switch (file.behaviour) {
@@ -115,7 +119,8 @@ export async function startModelArkSimulator(options: SimulatorOptions = {}): Pr
         response.writeHead(200, { 'content-type': 'image/jpeg', 'content-length': bytes.length })
         response.write(bytes.subarray(0, bytes.length >> 1), () => response.destroy())
         return
-      case 'file-hang': return void response.writeHead(200, { 'content-type': 'image/jpeg', 'content-length': bytes.length }).flushHeaders()
+      case 'file-hang': return response.writeHead(200, { 'content-type': 'image/jpeg', 'content-length': bytes.length }).flushHeaders()
+      case 'file-hang-once': if (first) return; break
       case 'file-error-once': if (first) return void response.writeHead(503).end(); break
       case 'file-huge': return await sendHuge(response, { 'content-length': HUGE_BYTES })
       case 'file-endless': return await sendHuge(response, {})
@@ -149,6 +154,7 @@ export async function startModelArkSimulator(options: SimulatorOptions = {}): Pr
     apiKey,
     requests,
     billed: () => billed,
+    fetches: () => fetches,
     behave: (...behaviours) => void next.push(...behaviours),
     hold() {
       let release: () => void = () => undefined
@@ -191,7 +197,7 @@ async function misbehave(behaviour: CreateBehaviour, response: ServerResponse, b
       bill()
       response.writeHead(200, { 'content-type': 'application/json', 'content-length': 4000 })
       return void response.write('{"model":"m","created":1,"data":[{"url":"https://', () => response.destroy())
-    case 'hang': return void bill()
+    case 'hang': return bill()
     default:
   }
 }

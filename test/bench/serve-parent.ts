@@ -1,0 +1,34 @@
+/** A process of the bench, seen from within. */
+import type { ChildMessage } from './child.ts'
+
+/**
+ * Starts what this process is for and tells the bench; answers how much it has used; ends with the bench, however that
+ * ends.
+ * @param start gives what the bench must know, and how to stop.
+ */
+export async function serveParent(start: () => Promise<{ ready: Record<string, unknown>; stop: () => Promise<void> }>): Promise<void> {
+  if (!process.send) throw new Error('This script is a part of `npm run bench`.')
+  const tell = (message: ChildMessage) => void process.send?.(message)
+  let stopping: Promise<void> | undefined
+  let stopAll: () => Promise<void> = async () => undefined
+  const stop = () => (stopping ??= stopAll().finally(() => process.exit(0)))
+
+  process.on('disconnect', () => void stop())
+  process.on('message', (message) => message === 'usage' && tell({ type: 'usage', ...usage() }))
+  // Ctrl-C reaches every process of the terminal; the bench tells when to end.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined)
+  try {
+    const started = await start()
+    stopAll = started.stop
+    tell({ type: 'ready', ...started.ready })
+  } catch (error) {
+    tell({ type: 'failed', message: error instanceof Error ? error.message : String(error) })
+    process.exitCode = 1
+    process.disconnect()
+  }
+}
+
+function usage(): { cpuMs: number; peakMemory: number } {
+  const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage()
+  return { cpuMs: (userCPUTime + systemCPUTime) / 1000, peakMemory: maxRSS * 1024 }
+}

@@ -1,0 +1,140 @@
+/** The migrations on a Postgres like a hosted project's: nothing is granted by default, and `postgres` is no superuser. */
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { after, before, describe, test } from 'node:test'
+import pg from 'pg'
+import { applyMigrations } from '../../src/supabase/migrations.ts'
+import { sql, supabase } from '../support/supabase.ts'
+
+/** What a hosted project has before its first migration, as far as ours touch it. */
+const HOSTED = `
+  create role hosted_postgres login password 'hosted' createrole bypassrls;
+  grant anon, authenticated, service_role to hosted_postgres with admin option;
+  revoke all on schema public from public;
+  grant usage on schema public to anon, authenticated, service_role;
+  grant create, usage on schema public to hosted_postgres;
+  create role hosted_admin nologin;
+  create schema auth authorization hosted_admin;
+  create table auth.users (id uuid primary key default gen_random_uuid(), email text);
+  alter table auth.users owner to hosted_admin;
+  create function auth.uid() returns uuid language sql stable as $$ select nullif(current_setting('request.jwt.claim.sub', true), '')::uuid $$;
+  create schema storage authorization hosted_admin;
+  create table storage.buckets (id text primary key, name text not null, public boolean default false);
+  create table storage.objects (id uuid primary key default gen_random_uuid(), bucket_id text, name text);
+  alter table storage.objects enable row level security;
+  create function storage.foldername(name text) returns text[] language sql immutable as $$ select string_to_array(name, '/') $$;
+  grant usage on schema auth, storage to hosted_postgres, anon, authenticated, service_role;
+  grant select, insert, references, delete on auth.users to hosted_postgres;
+  grant select, insert on storage.buckets to hosted_postgres;
+  grant select on storage.objects to authenticated;
+  grant create on database %DATABASE% to hosted_postgres;
+`
+/** supautils lets the real `postgres` make policies on a table that it does not own; here it must own it for that. */
+const POLICY_OWNER = 'alter table storage.objects owner to hosted_postgres; grant all on storage.objects to hosted_postgres;'
+
+describe('the migrations on a hosted project', () => {
+  const database = `hosted_${randomUUID().slice(0, 8)}`
+  let url: string
+  let owner: pg.Client
+  before(async () => {
+    await sql(`create database ${database}`)
+    const admin = new pg.Client({ connectionString: supabase.databaseUrl.replace(/postgres$/, database) })
+    await admin.connect()
+    await admin.query(HOSTED.replace('%DATABASE%', database) + POLICY_OWNER)
+    await admin.end()
+    url = supabase.databaseUrl.replace(/\/\/postgres:[^@]*@/, '//hosted_postgres:hosted@').replace(/postgres$/, database)
+  })
+  after(async () => {
+    await owner?.end()
+    await sql(`drop database ${database} with (force)`)
+    await sql('drop role hosted_postgres')
+    await sql('drop role hosted_admin')
+  })
+
+  test('apply once, and a second time change nothing', async () => {
+    assert.ok((await applyMigrations({ url })).length > 0)
+    assert.deepEqual(await applyMigrations({ url }), [])
+    owner = new pg.Client({ connectionString: url })
+    await owner.connect()
+    const { rows } = await owner.query<{ version: string; name: string }>('select version, name from supabase_migrations.schema_migrations order by version')
+    assert.deepEqual(rows[0], { version: '20261122000001', name: 'darkroom' })
+  })
+
+  const as = async <Row extends pg.QueryResultRow>(role: string, userId: string | null, text: string): Promise<Row[]> => {
+    await owner.query('begin')
+    try {
+      await owner.query(`select set_config('request.jwt.claim.sub', $1, true)`, [userId ?? ''])
+      await owner.query(`set local role ${role}`)
+      return (await owner.query<Row>(text)).rows
+    } finally {
+      await owner.query('rollback')
+    }
+  }
+  const refused = (role: string, userId: string | null, text: string) => assert.rejects(as(role, userId, text), (error: { code?: string }) => error.code === '42501', `${role}: ${text}`)
+
+  test('a user reads and deletes what is theirs, and nothing else; anon nothing at all', async () => {
+    const [mine, theirs] = [randomUUID(), randomUUID()]
+    await owner.query('insert into auth.users (id) values ($1), ($2)', [mine, theirs])
+    for (const user of [mine, theirs]) {
+      await owner.query(
+        `with p as (insert into public.prompts (user_id, prompt, model_used, type) values ($1, 'x', 'm', 'image') returning id),
+         g as (insert into public.generations (prompt_id, user_id, kind, requested_model, model, provider, bucket) select id, $1, 'image', 'm', 'm', 'p', 'media' from p returning id, prompt_id)
+         insert into public.images (prompt_id, user_id, generation_id, index, size, file_size, mime_type, bucket, storage_path, width, height, sha256, thumbnail_path, placeholder)
+         select prompt_id, $1, id, 0, '1x1', 1, 'image/png', 'media', 'a', 1, 1, 'h', 't', 'p' from g`,
+        [user],
+      )
+    }
+    for (const table of ['prompts', 'generations', 'images']) {
+      const rows = await as<{ user_id: string }>('authenticated', mine, `select user_id from public.${table}`)
+      assert.deepEqual(rows, [{ user_id: mine }], table)
+      await refused('anon', null, `select * from public.${table}`)
+      await refused('authenticated', mine, `update public.${table} set created_at = now()`)
+    }
+    assert.equal((await as('authenticated', mine, 'delete from public.prompts returning id')).length, 1)
+    await refused('authenticated', mine, 'delete from public.images')
+    await refused('authenticated', mine, `insert into public.prompts (user_id, prompt, model_used, type) values ('${mine}', 'x', 'm', 'image')`)
+    await refused('anon', null, 'select * from public.videos')
+  })
+
+  test('the service’s own state is out of reach for every role of the Data API', async () => {
+    for (const role of ['anon', 'authenticated', 'service_role']) {
+      for (const text of ['select * from darkroom.submissions', 'select * from darkroom.requests', 'select * from darkroom.file_deletions', `select darkroom.fail_generation('${randomUUID()}', '{}')`, `select darkroom.record_images('${randomUUID()}', '${randomUUID()}', 'media', '[]', '[]')`]) await refused(role, null, text)
+    }
+  })
+
+  test('service_role reads and writes the public tables', async () => {
+    await as('service_role', null, 'select * from public.images')
+    await as('service_role', null, `update public.prompts set language = 'de' where true`)
+  })
+
+  test('a user sees only the files of their own folder', async () => {
+    const mine = randomUUID()
+    await owner.query(`insert into storage.objects (bucket_id, name) values ('media', $1), ('media', $2), ('other', $1)`, [`${mine}/g/0.png`, `${randomUUID()}/g/0.png`])
+    assert.deepEqual(await as('authenticated', mine, 'select bucket_id, name from storage.objects'), [{ bucket_id: 'media', name: `${mine}/g/0.png` }])
+  })
+
+  test('deleting a user writes down the files to remove', async () => {
+    const user = randomUUID()
+    await owner.query('insert into auth.users (id) values ($1)', [user])
+    await owner.query(
+      `with p as (insert into public.prompts (user_id, prompt, model_used, type) values ($1, 'x', 'm', 'image') returning id),
+       g as (insert into public.generations (prompt_id, user_id, kind, requested_model, model, provider, bucket, status) select id, $1, 'image', 'm', 'm', 'p', 'media', 'succeeded' from p returning id, prompt_id)
+       insert into public.images (prompt_id, user_id, generation_id, index, size, file_size, mime_type, bucket, storage_path, width, height, sha256, thumbnail_path, placeholder)
+       select prompt_id, $1, id, 0, '1x1', 1, 'image/png', 'media', 'u/g/0.png', 1, 1, 'h', 'u/g/0.thumb.webp', 'p' from g`,
+      [user],
+    )
+    await owner.query('delete from auth.users where id = $1', [user])
+    const { rows } = await owner.query<{ path: string }>(`select path from darkroom.file_deletions where path like 'u/g/%' order by path`)
+    assert.deepEqual(rows.map(({ path }) => path), ['u/g/0.png', 'u/g/0.thumb.webp'])
+  })
+
+  test('a migration that fails leaves nothing behind and is named', async () => {
+    const { mkdtemp, writeFile } = await import('node:fs/promises')
+    const directory = await mkdtemp('/var/tmp/darkroom-migrations-')
+    await writeFile(`${directory}/1_good.sql`, 'create table public.kept (id int);')
+    await writeFile(`${directory}/2_bad.sql`, 'create table public.lost (id int); select nonsense;')
+    await assert.rejects(applyMigrations({ url, directory }), /Migration 2_bad\.sql failed: .*nonsense/)
+    const { rows } = await owner.query(`select to_regclass('public.kept') as kept, to_regclass('public.lost') as lost`)
+    assert.deepEqual(rows, [{ kept: 'kept', lost: null }])
+  })
+})
