@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
+import { watchLauncher } from './launcher.ts'
 import { resetStack, STACK_DIRECTORY, startStack, type Stack } from './stack.ts'
 import { createTerminalLogger } from './terminal-log.ts'
 
@@ -12,10 +13,6 @@ if (unknown.length > 0) {
 }
 if (existsSync('.env')) process.loadEnvFile('.env')
 
-/** How often to look whether whoever started this is still there: npm dies without passing the signal on. */
-const PARENT_CHECK_MS = 500
-
-const parent = process.ppid
 const storageDirectory = path.join(STACK_DIRECTORY, 'storage')
 let stack: Stack | undefined
 let stopping = false
@@ -33,7 +30,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     void stop(0)
   })
 }
-setInterval(() => process.ppid !== parent && void stop(0), PARENT_CHECK_MS).unref()
+watchLauncher(() => void stop(0))
 
 try {
   await mkdir(STACK_DIRECTORY, { recursive: true })

@@ -2,12 +2,12 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import path from 'node:path'
 import { pinned } from './cores.ts'
+import type { Bench } from './row.ts'
 
 export interface Child<Ready> {
   /** What it told when it was ready. */
   ready: Ready
   usage(): Promise<Usage>
-  stop(): Promise<void>
 }
 
 export interface Usage {
@@ -27,10 +27,11 @@ const ANSWER_TIMEOUT_MS = 10_000
 const STOP_TIMEOUT_MS = 20_000
 
 /**
+ * Starts a process that ends with the row.
  * @param options.script beside this file, or a path from here.
  * @throws with its last words when it is not ready in time.
  */
-export async function startChild<Ready>(options: { script: string; core: number; env?: Record<string, string> }): Promise<Child<Ready>> {
+export async function startChild<Ready>(bench: Bench, options: { script: string; core: number; env?: Record<string, string> }): Promise<Child<Ready>> {
   // Our own flags (a debugger, a profiler, the test runner) are not for it: `spawn` hands none on.
   const [command, args] = pinned(options.core, process.execPath, [path.resolve(import.meta.dirname, options.script)])
   const output = process.env.DARKROOM_DEBUG ? 'inherit' : 'ignore'
@@ -38,11 +39,11 @@ export async function startChild<Ready>(options: { script: string; core: number;
   let lastWords = ''
   child.stderr!.setEncoding('utf8').on('data', (chunk: string) => (lastWords = (lastWords + chunk).slice(-4000)))
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()).once('error', () => resolve()))
+  bench.defer(() => stopChild(child, exited))
   try {
     const { type: _, ...ready } = await nextMessage(child, 'ready', START_TIMEOUT_MS)
-    return { ready: ready as Ready, usage: () => askUsage(child), stop: () => stopChild(child, exited) }
+    return { ready: ready as Ready, usage: () => askUsage(child) }
   } catch (error) {
-    await stopChild(child, exited)
     throw new Error(`${options.script} did not start: ${(error as Error).message}\n${lastWords}`, { cause: error })
   }
 }

@@ -35,11 +35,7 @@ export async function startImageServices(bench: Bench, simulated: { latencyMs: n
     await removePostgresData(path.join(directory, 'postgres'))
     await rm(directory, { recursive: true, force: true })
   })
-  const start = async <Ready>(script: string, core: number, env: Record<string, string>) => {
-    const child = await startChild<Ready>({ script, core, env })
-    bench.defer(() => child.stop())
-    return child
-  }
+  const start = <Ready>(script: string, core: number, env: Record<string, string>) => startChild<Ready>(bench, { script, core, env })
   bench.progress('starting the local Supabase and the simulated provider')
   const supabase = (await start<SupabaseFacts>('serve-supabase.ts', STUB_CORE, { BENCH_DIRECTORY: directory })).ready
   const simulator = { SIMULATOR_PORT: '0', SIMULATOR_LATENCY_MS: String(simulated.latencyMs), SIMULATOR_MIN_BYTES: String(simulated.minBytes) }

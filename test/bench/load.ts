@@ -49,7 +49,7 @@ export async function fixedRate(send: () => Promise<void>, options: { perSecond:
   const startedAt = performance.now()
   const sending = Array.from({ length: options.count }, async (_, index) => {
     const due = startedAt + (index * 1000) / options.perSecond
-    await sleep(due - performance.now())
+    await sleep(Math.max(0, due - performance.now()))
     return await timed(send, due)
   })
   return { latenciesMs: await Promise.all(sending), durationMs: performance.now() - startedAt }

@@ -13,6 +13,7 @@ const ROWS: readonly Row[] = [tokens, images]
 const LONGEST_RUN_MS = 600_000
 
 const cleanUps: (() => Promise<void>)[] = []
+let givingUp = false
 
 if (process.env[CHILD_MARK] !== undefined) {
   process.stderr.write('The bench does not run within itself.\n')
@@ -41,6 +42,8 @@ async function runRow(row: Row): Promise<RowResult> {
   } catch (error) {
     return { figures: [], notes: [], failures: [error instanceof Error ? error.message : String(error)] }
   } finally {
+    // The row ends by itself when its processes are gone; whoever gives up ends this one, once all is clean.
+    if (givingUp) await new Promise(() => undefined)
     await cleanUpAll()
   }
 }
@@ -52,7 +55,8 @@ async function cleanUpAll(): Promise<void> {
 }
 
 async function giveUp(why: string): Promise<void> {
-  process.stderr.write(`${why}\n`)
+  givingUp = true
+  process.stderr.write(`${why} Cleaning up.\n`)
   await cleanUpAll()
   process.exit(1)
 }

@@ -12,8 +12,7 @@ export const tokens: Row = {
 
 async function run(bench: Bench): Promise<RowResult> {
   bench.progress('making and verifying tokens')
-  const child = await startChild<{ freshEs256: number[]; freshHs256: number[]; seen: number[] }>({ script: 'measure-tokens.ts', core: SERVICE_CORE })
-  bench.defer(() => child.stop())
+  const child = await startChild<{ freshEs256: number[]; freshHs256: number[]; seen: number[] }>(bench, { script: 'measure-tokens.ts', core: SERVICE_CORE })
   const { freshEs256, freshHs256, seen } = child.ready
   return {
     figures: [
