@@ -95,7 +95,7 @@ export async function createServices(config: Config, logger: Logger, roles: { wo
     catalog,
     stopWaiting: waiter.stop,
     async startWorkers() {
-      stopWorkers = await startWorkers({ database, queue, storage, logger, concurrency: config.generation.startConcurrency, run: runGenerationJob(runImage) })
+      stopWorkers = await startWorkers({ database, queue, storage, logger, concurrency: config.generation.startConcurrency, run: runGenerationJob(runImage, records, logger) })
     },
     stopWorkers: (timeoutMs) => stopWorkers(timeoutMs),
     async stop() {

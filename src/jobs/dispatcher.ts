@@ -12,8 +12,15 @@ export interface Dispatcher {
   stop(timeoutMs: number): Promise<number>
 }
 
+export interface JobContext {
+  /** Ends when the process must go: what can be handed back is. */
+  stopping: AbortSignal
+  /** How often this job was begun before, by handlers that threw or processes that died. */
+  earlierAttempts: number
+}
+
 /** @returns when to run the job again, in milliseconds, or undefined when it is done. */
-export type JobHandler<T> = (data: T, options: { stopping: AbortSignal }) => Promise<number | undefined>
+export type JobHandler<T> = (data: T, context: JobContext) => Promise<number | undefined>
 
 export interface DispatcherOptions<T> {
   boss: PgBoss
@@ -82,7 +89,7 @@ export function startDispatcher<T extends object>({ boss, queue, concurrency, ke
     try {
       let result = byKey.get(key)
       if (!result) {
-        result = handler(data, { stopping: stopping.signal })
+        result = handler(data, { stopping: stopping.signal, earlierAttempts: job.retryCount })
         byKey.set(key, result)
         result.catch(() => undefined).finally(() => byKey.delete(key))
       }

@@ -1,14 +1,28 @@
+import { AppError } from '../errors.ts'
+import type { Records } from '../generation/records.ts'
 import type { RunGeneration } from '../generation/run-image.ts'
+import type { Logger } from '../log.ts'
 import type { JobHandler } from './dispatcher.ts'
 
 export interface GenerationJob {
   generationId: string
 }
 
-/** One generation, as far as it can be taken now. */
-export function runGenerationJob(run: RunGeneration): JobHandler<GenerationJob> {
-  return async ({ generationId }, options) => {
-    const result = await run(generationId, options)
-    return result.done ? undefined : result.retryAfterMs
+/** An error that nobody foresaw may be a passing one; after so many attempts it is taken for a fault of ours. */
+const MAX_ATTEMPTS = 3
+
+/** One generation, as far as it can be taken now. It is never left open by an error that will not go away. */
+export function runGenerationJob(run: RunGeneration, records: Records, logger: Logger): JobHandler<GenerationJob> {
+  return async ({ generationId }, { stopping, earlierAttempts }) => {
+    try {
+      const result = await run(generationId, { stopping })
+      return result.done ? undefined : result.retryAfterMs
+    } catch (error) {
+      const isDatabaseAway = error instanceof AppError && error.code === 'database_unavailable'
+      if (isDatabaseAway || earlierAttempts + 1 < MAX_ATTEMPTS) throw error
+      logger.error({ generationId, err: error }, 'a generation was given up after an unforeseen error')
+      await records.fail(generationId, { code: 'internal_error', message: 'Something went wrong inside the service.' })
+      return undefined
+    }
   }
 }

@@ -41,6 +41,7 @@ export async function startStack(options: { env: NodeJS.ProcessEnv; logger: Logg
   const directory = options.directory ?? STACK_DIRECTORY
   const unlock = await lock(directory)
   const notes: string[] = []
+  const envFile = path.join(directory, 'dev.env')
   let supabase: LocalSupabase | undefined
   try {
     if (!options.env.SUPABASE_URL) supabase = await startLocalSupabase({ directory })
@@ -50,7 +51,6 @@ export async function startStack(options: { env: NodeJS.ProcessEnv; logger: Logg
     const port = await findFreePort(wanted)
     if (port !== wanted) notes.push(`Port ${wanted} is taken: the service listens on ${port}.`)
     const config = loadConfig({ ...env, PORT: String(port) }, { providers: providerSettings, local: true })
-    const service = await startService(config, options.logger, { web: true, worker: true }, createSandbox())
     const demo = supabase ? DEMO_USER : { email: env.DEMO_EMAIL ?? '', password: env.DEMO_PASSWORD ?? '' }
     if (supabase) await ensureDemoUser(supabase)
     else notes.push(`Using the Supabase project at ${config.supabase.url}; sign up there, or set DEMO_EMAIL and DEMO_PASSWORD to a user of it.`)
@@ -63,8 +63,9 @@ export async function startStack(options: { env: NodeJS.ProcessEnv; logger: Logg
       DEMO_EMAIL: demo.email,
       DEMO_PASSWORD: demo.password,
     }
-    const envFile = path.join(directory, 'dev.env')
+    // Before the service answers: whoever waited for it finds the facts.
     await writeFile(envFile, Object.entries(facts).map(([key, value]) => `${key}=${value}\n`).join(''), { mode: 0o600 })
+    const service = await startService(config, options.logger, { web: true, worker: true }, createSandbox())
     return {
       facts,
       notes,
@@ -78,6 +79,7 @@ export async function startStack(options: { env: NodeJS.ProcessEnv; logger: Logg
     }
   } catch (error) {
     await supabase?.stop()
+    await rm(envFile, { force: true })
     await unlock()
     throw error
   }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { startLine, type Line } from '../support/outage.ts'
 import { eventually, startTestService, type TestService } from '../support/service.ts'
-import { signUp, sql, supabase } from '../support/supabase.ts'
+import { signUp, sql, storedFiles, supabase } from '../support/supabase.ts'
 
 interface Failure {
   code: string
@@ -59,6 +59,27 @@ describe('a database that is down', () => {
       const [image] = await imagesOf(generationId)
       assert.equal((await fetch(image!.bucket_url)).status, 200)
     })
+  }
+})
+
+test('a picture whose row cannot be written leaves no file, and its generation does not stay open', async () => {
+  const service = await startTestService()
+  const user = await signUp()
+  // What no code foresees: the table refuses this user's images.
+  await sql(`create or replace function public.refuse_images() returns trigger language plpgsql as $$ begin if new.user_id = '${user.id}' then raise exception 'refused'; end if; return new; end $$`)
+  await sql('create trigger refuse before insert on public.images for each row execute function public.refuse_images()')
+  try {
+    const response = await service.generate(user, { prompt: 'A cat' })
+    const { code, error, generationId } = (await response.json()) as Failure
+    assert.deepEqual([response.status, code], [500, 'internal_error'])
+    assert.doesNotMatch(error, /refused|exception|P0001/)
+    assert.equal(await statusOf(generationId), 'failed')
+    await eventually(async () => (await storedFiles(user.id)).length === 0, 'the files are removed')
+    assert.equal(service.simulator.requests.length, 1)
+  } finally {
+    await service.close()
+    await sql('drop trigger refuse on public.images')
+    await sql('drop function public.refuse_images')
   }
 })
 
