@@ -5,13 +5,14 @@ import helmet from 'koa-helmet'
 import type { TrustProxy } from './config.ts'
 import { authenticate, type AuthenticatedUser } from './http/authenticate.ts'
 import { deadline } from './http/deadline.ts'
+import { generationRoutes, type GenerationRoutesOptions } from './http/generations.ts'
 import { healthRoutes, type HealthRoutesOptions } from './http/health.ts'
 import { imageRoutes, type ImageRoutesOptions } from './http/images.ts'
 import { modelRoutes } from './http/models.ts'
 import { logLateErrors, requestContext } from './http/request-context.ts'
 import type { Logger } from './log.ts'
 
-export interface AppServices extends Omit<ImageRoutesOptions, 'authenticate'> {
+export interface AppServices extends Omit<ImageRoutesOptions, 'authenticate'>, Omit<GenerationRoutesOptions, 'authenticate'> {
   logger: Logger
   verifyToken: (token: string) => Promise<AuthenticatedUser>
   health: HealthRoutesOptions
@@ -30,12 +31,13 @@ export function createApp(services: AppServices): Koa {
   app.use(requestContext(services.logger))
   app.use(deadline(services.requestTimeoutMs))
 
-  const routers = [healthRoutes(services.health), imageRoutes({ ...services, authenticate: signedIn }), modelRoutes({ ...services, authenticate: signedIn })]
+  const guarded = { ...services, authenticate: signedIn }
+  const routers = [healthRoutes(services.health), imageRoutes(guarded), generationRoutes(guarded), modelRoutes(guarded)]
   for (const router of routers) app.use(router.routes()).use(router.allowedMethods({ throw: true }))
   return app
 }
 
-const ALLOWED_HEADERS = ['Authorization', 'Content-Type', 'Idempotency-Key', 'Prefer', 'X-Request-Id', 'X-Client-Info', 'apikey']
+const ALLOWED_HEADERS = ['Authorization', 'Content-Type', 'Idempotency-Key', 'Prefer', 'X-Request-Id', 'X-Client-Info', 'Last-Event-ID', 'apikey']
 const EXPOSED_HEADERS = ['X-Request-Id', 'Retry-After', 'Location', 'Preference-Applied']
 const PREFLIGHT_SECONDS = 600
 

@@ -3,7 +3,9 @@ import type { ErrorCode } from '../errors.ts'
 import type { ImagePlan } from './image-request.ts'
 import type { Output, Warning } from './provider.ts'
 
-export type GenerationStatus = 'queued' | 'running' | 'storing' | 'succeeded' | 'failed' | 'cancelled'
+export const GENERATION_STATUSES = ['queued', 'running', 'storing', 'succeeded', 'failed', 'cancelled'] as const
+
+export type GenerationStatus = (typeof GENERATION_STATUSES)[number]
 
 /** An error as a row tells it: to the user who reads the row, and to the process that answers for it. */
 export interface RecordedError {
@@ -61,9 +63,21 @@ export interface Generation {
   error: RecordedError | null
   warnings: Warning[]
   createdAt: Date
+  /** Microseconds since 1970, which a Date would round: the order of lists. */
+  createdAtMicros: string
+  /** Grows with every change of the row. */
+  version: string
   startedAt: Date | null
   finishedAt: Date | null
   images: (StoredImage & { id: string })[]
+}
+
+export interface ListOptions {
+  limit: number
+  /** Only what is older than this one. */
+  before?: { createdAtMicros: string; id: string } | undefined
+  status?: GenerationStatus | undefined
+  kind?: string | undefined
 }
 
 /** Every method throws `AppError` `database_unavailable` when the database is away. */
@@ -73,6 +87,10 @@ export interface Records {
   findWork(generationId: string): Promise<GenerationWork | undefined>
   /** @returns undefined when there is none or it is another user's. */
   find(generationId: string, userId: string): Promise<Generation | undefined>
+  /** A user's generations, the newest first. */
+  list(userId: string, options: ListOptions): Promise<Generation[]>
+  /** Ends a generation whose provider was not asked yet. @returns whether it did. */
+  cancel(generationId: string, userId: string): Promise<boolean>
   /** Marks every queued submission as starting. @returns the indexes that this call, and no other, may now start. */
   claimSubmissions(generationId: string): Promise<number[]>
   saveAccepted(generationId: string, index: number, accepted: { outputs: Output[]; expiresAt: Date; providerRequestId?: string | undefined; warnings: Warning[] }): Promise<void>

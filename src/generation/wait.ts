@@ -1,14 +1,17 @@
-/** Waits for generations to end, in whichever process they run: rows are the truth, notifications only say when to look. */
+/** Follows generations, in whichever process they run: rows are the truth, notifications only say when to look. */
 import { AppError } from '../errors.ts'
 import type { Generation, Records } from './records.ts'
 
 export interface GenerationWaiter {
   /**
-   * @returns the generation once it has ended, or once its owner should be told that storing it is delayed.
+   * @returns the generation once it has ended, or once its owner should be told that storing it is delayed; undefined
+   *   when `signal` ends the wait.
    * @throws {AppError} `database_unavailable` when the row cannot be read for too long, `shutting_down` when the
-   *   process must go, `not_found` when it was deleted. Undefined when `signal` ends the wait.
+   *   process must go, `not_found` when it was deleted.
    */
   wait(generationId: string, userId: string, signal: AbortSignal): Promise<Generation | undefined>
+  /** The generation now, and again whenever it may have changed. Ends and throws as `wait` does. */
+  follow(generationId: string, userId: string, signal: AbortSignal): AsyncGenerator<Generation, void>
   /** Ends every wait with `shutting_down`. */
   stop(): void
 }
@@ -34,43 +37,48 @@ export function createGenerationWaiter({ records, onChange, patienceMs, pollMs =
     for (const wakeUp of wakeUps) wakeUp()
   })
 
+  /** @returns undefined while the database is away, but not yet for too long. */
+  async function read(generationId: string, userId: string, patience: { until?: number }): Promise<Generation | undefined> {
+    try {
+      const generation = await records.find(generationId, userId)
+      delete patience.until
+      if (generation) return generation
+    } catch (error) {
+      if (!(error instanceof AppError) || error.code !== 'database_unavailable') throw error
+      patience.until ??= Date.now() + patienceMs
+      if (Date.now() < patience.until) return undefined
+      throw new AppError('database_unavailable', 'The database cannot be reached. What was asked for is still being worked on: look for it again in a moment.', { cause: error, generationId, retryAfterSeconds: 10 })
+    }
+    throw new AppError('not_found', 'This generation was deleted.', { generationId })
+  }
+
+  async function* follow(generationId: string, userId: string, signal: AbortSignal): AsyncGenerator<Generation, void> {
+    const bell = createBell(pollMs)
+    const unsubscribe = subscribe(waiting, generationId, bell.ring)
+    const ended = AbortSignal.any([signal, stopping.signal])
+    ended.addEventListener('abort', bell.ring)
+    const patience = {}
+    try {
+      while (!signal.aborted) {
+        bell.reset()
+        // What ended in the last moment is still told: the row is read once more after the stop.
+        const isLast = stopping.signal.aborted
+        const generation = await read(generationId, userId, patience)
+        if (generation) yield generation
+        if (isLast) throw new AppError('shutting_down', 'The service is restarting. What was asked for goes on: look for it again in a moment.', { generationId, retryAfterSeconds: 5 })
+        if (!signal.aborted) await bell.heard()
+      }
+    } finally {
+      ended.removeEventListener('abort', bell.ring)
+      unsubscribe()
+    }
+  }
+
   return {
+    follow,
     async wait(generationId, userId, signal) {
-      let changed = false
-      let wakeUp: () => void = () => undefined
-      const notice = () => {
-        changed = true
-        wakeUp()
-      }
-      const stop = subscribe(waiting, generationId, notice)
-      const ended = AbortSignal.any([signal, stopping.signal])
-      ended.addEventListener('abort', notice)
-      let unreadableSince: number | undefined
-      try {
-        while (!signal.aborted) {
-          changed = false
-          // What ended in the last moment is still answered: the row is read once more after the stop.
-          const isLast = stopping.signal.aborted
-          try {
-            const generation = await records.find(generationId, userId)
-            unreadableSince = undefined
-            if (!generation) throw new AppError('not_found', 'This generation was deleted.', { generationId })
-            if (isSettled(generation)) return generation
-          } catch (error) {
-            if (!(error instanceof AppError) || error.code !== 'database_unavailable') throw error
-            unreadableSince ??= Date.now()
-            if (Date.now() - unreadableSince >= patienceMs) {
-              throw new AppError('database_unavailable', 'The database cannot be reached. What was asked for is still being worked on: look for it again in a moment.', { cause: error, generationId, retryAfterSeconds: 10 })
-            }
-          }
-          if (isLast) throw new AppError('shutting_down', 'The service is restarting. What was asked for goes on: look for it again in a moment.', { generationId, retryAfterSeconds: 5 })
-          if (!changed) await nextWake((resolve) => (wakeUp = resolve), pollMs)
-        }
-        return undefined
-      } finally {
-        ended.removeEventListener('abort', notice)
-        stop()
-      }
+      for await (const generation of follow(generationId, userId, signal)) if (isSettled(generation)) return generation
+      return undefined
     },
     stop: () => stopping.abort(),
   }
@@ -87,12 +95,27 @@ function subscribe(waiting: Map<string, Set<() => void>>, generationId: string, 
   }
 }
 
-function nextWake(register: (resolve: () => void) => void, timeoutMs: number): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, timeoutMs)
-    register(() => {
-      clearTimeout(timer)
-      resolve()
-    })
-  })
+/** Rung while somebody looks at the row, it is heard at the next wait: no change gets lost in between. */
+function createBell(timeoutMs: number) {
+  let rung = false
+  let wakeUp: () => void = () => undefined
+  return {
+    ring(): void {
+      rung = true
+      wakeUp()
+    },
+    reset(): void {
+      rung = false
+    },
+    async heard(): Promise<void> {
+      if (rung) return
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, timeoutMs)
+        wakeUp = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+    },
+  }
 }

@@ -20,8 +20,11 @@ export function jsonBody(options: { maxBytes: number }): [Middleware, Middleware
 }
 
 /** @throws {AppError} `invalid_request` that names each field. */
-export function parseBody<T>(schema: z.ZodType<T>, ctx: Context): T {
-  const parsed = schema.safeParse(ctx.request.body ?? {})
+export const parseBody = <T>(schema: z.ZodType<T>, ctx: Context): T => parseInput(schema, ctx.request.body ?? {})
+
+/** @throws {AppError} `invalid_request` that names each field. */
+export function parseInput<T>(schema: z.ZodType<T>, input: unknown): T {
+  const parsed = schema.safeParse(input)
   if (parsed.success) return parsed.data
   const details = parsed.error.issues.slice(0, MAX_DETAILS).flatMap((issue) => {
     if (issue.code === 'unrecognized_keys') return issue.keys.slice(0, MAX_DETAILS).map((key) => ({ path: [...issue.path, key].join('.').slice(0, 200), message: 'is not a field of this request' }))

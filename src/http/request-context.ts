@@ -26,28 +26,31 @@ export function requestContext(logger: Logger): Middleware {
     const requestId = REQUEST_ID.test(given) ? given : `req_${randomBytes(12).toString('base64url')}`
     ctx.state.requestId = requestId
     ctx.set('X-Request-Id', requestId)
-    let failure: AppError | undefined
     try {
       await next()
       if (ctx.status === 404 && !ctx.body) throw new AppError('not_found', `There is nothing at ${ctx.method} ${ctx.path.slice(0, 200)}.`)
     } catch (error) {
-      failure = toAppError(error)
+      const failure = toAppError(error)
+      ctx.state.failure = failure
       answerFailure(ctx, failure)
     }
-    onceSent(ctx, () => logRequest(logger, ctx, { requestId, failure, durationMs: performance.now() - startedAt }))
+    onceSent(ctx, () => logRequest(logger, ctx, { requestId, durationMs: performance.now() - startedAt }))
   }
 }
 
-function answerFailure(ctx: Context, failure: AppError): void {
-  const body: ErrorBody = {
+export function toErrorBody(failure: AppError, ctx: Context): ErrorBody {
+  return {
     error: failure.message,
     code: failure.code,
     requestId: ctx.state.requestId as string,
     ...(failure.details && { details: failure.details }),
     ...(failure.generationId !== undefined && { generationId: failure.generationId }),
   }
+}
+
+function answerFailure(ctx: Context, failure: AppError): void {
   ctx.status = failure.status
-  ctx.body = body
+  ctx.body = toErrorBody(failure, ctx)
   if (failure.status === 401) ctx.set('WWW-Authenticate', 'Bearer')
   if (failure.retryAfterSeconds !== undefined) ctx.set('Retry-After', String(failure.retryAfterSeconds))
 }
@@ -92,7 +95,9 @@ function onceSent(ctx: Context, log: () => void): void {
   else ctx.res.once('close', log)
 }
 
-function logRequest(logger: Logger, ctx: Context, { requestId, failure, durationMs }: { requestId: string; failure: AppError | undefined; durationMs: number }): void {
+function logRequest(logger: Logger, ctx: Context, { requestId, durationMs }: { requestId: string; durationMs: number }): void {
+  // An answer that began early fails in its body, after the status was sent.
+  const failure = ctx.state.failure as AppError | undefined
   const aborted = !ctx.res.writableFinished
   const status = aborted ? CLIENT_CLOSED_REQUEST : ctx.status
   const line = {

@@ -33,14 +33,34 @@ export interface LocalSupabase {
 
 const API_PORT = 54321
 const DATABASE_PORT = 54322
+const START_TRIES = 5
+
+export interface StartOptions {
+  directory: string
+  port?: number
+  databasePort?: number
+  /** Settings of Postgres, such as `max_connections`. */
+  databaseSettings?: Record<string, string>
+}
 
 /**
  * @param directory where everything lives: Postgres, files, keys. Made on first use.
  * @throws with the reason when Postgres, a migration or the API does not come up.
  */
-export async function startLocalSupabase(options: { directory: string; port?: number; databasePort?: number; databaseSettings?: Record<string, string> }): Promise<LocalSupabase> {
+export async function startLocalSupabase(options: StartOptions): Promise<LocalSupabase> {
   await mkdir(options.directory, { recursive: true })
   const keys = await readKeys(path.join(options.directory, 'keys.json'))
+  for (let tries = 1; ; tries++) {
+    try {
+      return await startOnce(options, keys)
+    } catch (error) {
+      // Somebody else may take a port between the look and the start.
+      if (tries === START_TRIES || !/already in use|EADDRINUSE/.test(String(error))) throw error
+    }
+  }
+}
+
+async function startOnce(options: StartOptions, keys: Keys): Promise<LocalSupabase> {
   const port = await findFreePort(options.port ?? API_PORT)
   // Two stacks that start at once must not be given the same port: the search begins where the other one's ended.
   const databasePort = await findFreePort(Math.max(options.databasePort ?? DATABASE_PORT, port + 1))

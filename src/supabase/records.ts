@@ -42,6 +42,16 @@ export function createRecords(database: Database, enqueue: Enqueue): Records {
       return rows[0] && toGeneration(rows[0])
     },
 
+    async list(userId, { limit, before, status, kind }) {
+      const rows = await query<GenerationRow>(LIST_GENERATIONS, [userId, limit, before?.createdAtMicros ?? null, before?.id ?? null, status ?? null, kind ?? null])
+      return rows.map(toGeneration)
+    },
+
+    async cancel(generationId, userId) {
+      const rows = await query(CANCEL_GENERATION, [generationId, userId])
+      return rows.length > 0
+    },
+
     async claimSubmissions(generationId) {
       const rows = await query<{ index: number }>(CLAIM_SUBMISSIONS, [generationId])
       return rows.map((row) => row.index)
@@ -113,15 +123,32 @@ const SELECT_WORK = `
   where generation.id = $1`
 
 /** The images come in the same statement, so that a finished generation is never seen without them. */
-const SELECT_GENERATION = `
-  select id, prompt_id, kind, requested_model, model, provider, status, progress, error, warnings, created_at, started_at, finished_at,
-    coalesce((select jsonb_agg(to_jsonb(image) order by image.index) from public.images image where image.generation_id = generation.id), '[]') as images
-  from public.generations generation where id = $1 and user_id = $2`
+const GENERATION_COLUMNS = `
+  id, prompt_id, kind, requested_model, model, provider, status, progress, error, warnings, created_at, started_at, finished_at,
+  (extract(epoch from created_at) * 1000000)::bigint::text as created_at_micros,
+  (extract(epoch from updated_at) * 1000000)::bigint::text as version,
+  coalesce((select jsonb_agg(to_jsonb(image) order by image.index) from public.images image where image.generation_id = generation.id), '[]') as images`
+
+const SELECT_GENERATION = `select ${GENERATION_COLUMNS} from public.generations generation where id = $1 and user_id = $2`
+
+const LIST_GENERATIONS = `
+  select ${GENERATION_COLUMNS} from public.generations generation
+  where user_id = $1
+    and ($3::bigint is null or (created_at, id) < (to_timestamp(0) + $3::bigint * interval '1 microsecond', $4::uuid))
+    and ($5::text is null or status = $5) and ($6::text is null or kind = $6)
+  order by created_at desc, id desc limit $2`
+
+/** A claim takes the same row from queued to running, so one of the two is first and the other finds nothing to do. */
+const CANCEL_GENERATION = `
+  update public.generations set status = 'cancelled', finished_at = clock_timestamp()
+  where id = $1 and user_id = $2 and status = 'queued' returning id`
 
 const CLAIM_SUBMISSIONS = `
   with claimed as (
     update darkroom.submissions set state = 'starting', updated_at = now()
-    where generation_id = $1 and state = 'queued' returning index
+    where generation_id = $1 and state = 'queued'
+      and exists (select from public.generations where id = $1 and status in ('queued', 'running', 'storing') for update)
+    returning index
   ), running as (
     update public.generations set status = 'running', started_at = coalesce(started_at, clock_timestamp())
     where id = $1 and status = 'queued' and exists (select from claimed)
@@ -202,6 +229,8 @@ interface GenerationRow {
   error: RecordedError | null
   warnings: Warning[]
   created_at: Date
+  created_at_micros: string
+  version: string
   started_at: Date | null
   finished_at: Date | null
   images: ImageRow[]
@@ -220,6 +249,8 @@ function toGeneration(row: GenerationRow): Generation {
     error: row.error,
     warnings: row.warnings,
     createdAt: row.created_at,
+    createdAtMicros: row.created_at_micros,
+    version: row.version,
     startedAt: row.started_at,
     finishedAt: row.finished_at,
     images: row.images.map(toImage),
