@@ -38,7 +38,7 @@ export function createApp(services: AppServices): Koa {
 }
 
 const ALLOWED_HEADERS = ['Authorization', 'Content-Type', 'Idempotency-Key', 'Prefer', 'X-Request-Id', 'X-Client-Info', 'Last-Event-ID', 'apikey']
-const EXPOSED_HEADERS = ['X-Request-Id', 'Retry-After', 'Location', 'Preference-Applied']
+const EXPOSED_HEADERS = ['X-Request-Id', 'Retry-After', 'Location', 'Preference-Applied', 'Idempotency-Replayed']
 const PREFLIGHT_SECONDS = 600
 
 /** An origin that is not on the list gets no CORS header: its browser keeps the answer from the page. */

@@ -12,6 +12,7 @@ export const errorCodes = {
   payload_too_large: 413,
   unsupported_media_type: 415,
   content_refused: 422,
+  idempotency_mismatch: 422,
   rate_limited: 429,
   provider_rate_limited: 429,
   provider_quota_reached: 429,

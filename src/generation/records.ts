@@ -72,6 +72,13 @@ export interface Generation {
   images: (StoredImage & { id: string })[]
 }
 
+export interface IdempotencyKey {
+  key: string
+  route: string
+  /** Of the request's meaning, in hexadecimal. */
+  bodySha256: string
+}
+
 export interface ListOptions {
   limit: number
   /** Only what is older than this one. */
@@ -82,8 +89,13 @@ export interface ListOptions {
 
 /** Every method throws `AppError` `database_unavailable` when the database is away. */
 export interface Records {
-  /** Writes the prompt, the generation and its job in one transaction. */
-  create(input: { userId: string; plan: ImagePlan; bucket: string }): Promise<{ generationId: string; promptId: string }>
+  /**
+   * Writes the prompt, the generation and its job in one transaction, or finds what the same idempotency key wrote
+   * within a day.
+   * @throws {AppError} `idempotency_mismatch` when the key stood for another body, `not_found` when its generation was
+   *   deleted.
+   */
+  create(input: { userId: string; plan: ImagePlan; bucket: string; idempotencyKey?: IdempotencyKey | undefined }): Promise<{ generationId: string; isNew: boolean }>
   findWork(generationId: string): Promise<GenerationWork | undefined>
   /** @returns undefined when there is none or it is another user's. */
   find(generationId: string, userId: string): Promise<Generation | undefined>

@@ -10,6 +10,7 @@ import type { Generation } from '../generation/records.ts'
 import { answerWhenDone, type WaitingOptions } from './answer-when-done.ts'
 import type { AuthenticatedUser } from './authenticate.ts'
 import { toImageResponse } from './generation-response.ts'
+import { readIdempotencyKey } from './idempotency.ts'
 import { jsonBody, parseBody } from './json-body.ts'
 import { usableModels } from './models.ts'
 
@@ -45,7 +46,8 @@ export function imageRoutes(options: ImageRoutesOptions): Router {
     const user = ctx.state.user as AuthenticatedUser
     checkOwner(input, user)
     const plan = planImage(input, { catalog, providers, standIn })
-    const { generationId } = await records.create({ userId: user.id, plan, bucket: files.bucket })
+    const { generationId, isNew } = await records.create({ userId: user.id, plan, bucket: files.bucket, idempotencyKey: readIdempotencyKey(ctx, input) })
+    if (!isNew) ctx.set('Idempotency-Replayed', 'true')
     await answerWhenDone(ctx, generationId, user.id, (generation) => toImagesResponse(generation, plan, files), options)
   })
 

@@ -1,6 +1,7 @@
-/** Finds what fell between two stools: open generations that no job stands for, and files that wait to be removed. */
+/** Finds what fell between two stools: open generations that no job stands for, files that wait to be removed, keys that are over. */
 import type { Logger } from '../log.ts'
 import type { Database } from '../supabase/database.ts'
+import { IDEMPOTENCY_KEY_LIFE } from '../supabase/records.ts'
 import type { JobHandler } from './dispatcher.ts'
 import type { Queue } from './queue.ts'
 import { FILE_DELETIONS, GENERATIONS } from './queue.ts'
@@ -20,6 +21,7 @@ export function sweepJob(database: Database, queue: Queue, logger: Logger): JobH
     )
     for (const { id } of orphans) await queue.enqueueGeneration(database.query, id)
     if (orphans.length > 0) logger.warn({ generations: orphans.length }, 'open generations without a job were queued again')
+    await database.query(`delete from darkroom.idempotency_keys where created_at < now() - ${IDEMPOTENCY_KEY_LIFE}`)
     const [due] = await database.query<{ due: boolean }>('select exists (select from darkroom.file_deletions where not_before <= now()) as due')
     if (due?.due) await queue.boss.send(FILE_DELETIONS, {}, { singletonKey: 'all' })
     return undefined

@@ -1,8 +1,9 @@
 /** The rows, over the direct connection: several tables change together, and with the queue. */
 import type { ImagePlan } from '../generation/image-request.ts'
+import { AppError } from '../errors.ts'
 import { toSizeText } from '../generation/catalog.ts'
 import type { Output, Warning } from '../generation/provider.ts'
-import type { Generation, GenerationStatus, GenerationWork, RecordedError, Records, StoredImage, Submission } from '../generation/records.ts'
+import type { Generation, GenerationStatus, GenerationWork, IdempotencyKey, RecordedError, Records, StoredImage, Submission } from '../generation/records.ts'
 import { toJson, toStorableText, type Database, type Query } from './database.ts'
 
 /** Puts a generation's job into the queue, within the transaction that `query` belongs to. */
@@ -11,9 +12,11 @@ export type Enqueue = (query: Query, generationId: string) => Promise<void>
 export function createRecords(database: Database, enqueue: Enqueue): Records {
   const { query } = database
   return {
-    async create({ userId, plan, bucket }) {
+    async create({ userId, plan, bucket, idempotencyKey }) {
       return await database.transaction(async (tx) => {
-        const [created] = await tx<{ generation_id: string; prompt_id: string }>(INSERT_GENERATION, [
+        const earlier = idempotencyKey && (await takeKey(tx, userId, idempotencyKey))
+        if (earlier !== undefined) return { generationId: earlier, isNew: false }
+        const [created] = await tx<{ generation_id: string }>(INSERT_GENERATION, [
           userId,
           toStorableText(plan.prompt),
           plan.model,
@@ -27,8 +30,10 @@ export function createRecords(database: Database, enqueue: Enqueue): Records {
           toJson(plan),
           plan.n,
         ])
-        await enqueue(tx, created!.generation_id)
-        return { generationId: created!.generation_id, promptId: created!.prompt_id }
+        const generationId = created!.generation_id
+        if (idempotencyKey) await tx('update darkroom.idempotency_keys set generation_id = $4 where user_id = $1 and route = $2 and key = $3', [userId, idempotencyKey.route, idempotencyKey.key, generationId])
+        await enqueue(tx, generationId)
+        return { generationId, isNew: true }
       })
     },
 
@@ -100,6 +105,23 @@ export function createRecords(database: Database, enqueue: Enqueue): Records {
   }
 }
 
+/**
+ * Takes the key, or finds the generation that has it. Whoever comes second waits here for the first one's commit, so
+ * that fifty at once make one generation.
+ */
+async function takeKey(tx: Query, userId: string, { key, route, bodySha256 }: IdempotencyKey): Promise<string | undefined> {
+  await tx(`delete from darkroom.idempotency_keys where user_id = $1 and route = $2 and key = $3 and created_at < now() - ${IDEMPOTENCY_KEY_LIFE}`, [userId, route, key])
+  const taken = await tx('insert into darkroom.idempotency_keys (user_id, route, key, body_sha256) values ($1, $2, $3, $4) on conflict do nothing returning key', [userId, route, key, bodySha256])
+  if (taken.length > 0) return undefined
+  const [earlier] = await tx<{ body_sha256: string; generation_id: string | null }>('select body_sha256, generation_id from darkroom.idempotency_keys where user_id = $1 and route = $2 and key = $3', [userId, route, key])
+  if (earlier?.body_sha256 !== bodySha256) throw new AppError('idempotency_mismatch', 'This Idempotency-Key was used for another request. Take a new key for a new request.')
+  if (earlier.generation_id === null) throw new AppError('not_found', 'The generation that this Idempotency-Key stood for was deleted.')
+  return earlier.generation_id
+}
+
+/** Long enough for a client that retries over night. */
+export const IDEMPOTENCY_KEY_LIFE = `interval '24 hours'`
+
 const INSERT_GENERATION = `
   with prompt as (
     insert into public.prompts (user_id, prompt, model_used, type, size) values ($1, $2, $3, $4, $5) returning id
@@ -111,7 +133,7 @@ const INSERT_GENERATION = `
   ), submission as (
     insert into darkroom.submissions (generation_id, index) select id, number - 1 from generation, generate_series(1, $12::integer) as number
   )
-  select id as generation_id, prompt_id from generation`
+  select id as generation_id from generation`
 
 const SELECT_WORK = `
   select generation.id, generation.user_id, generation.status, generation.created_at, request.plan,

@@ -1,0 +1,26 @@
+/** `Idempotency-Key`: a request that is sent again, by a nervous user or a network library, is the same request. */
+import { createHash } from 'node:crypto'
+import type { Context } from 'koa'
+import { AppError } from '../errors.ts'
+import type { IdempotencyKey } from '../generation/records.ts'
+
+/** Visible ASCII, as the header's draft standard has it; long enough for any UUID or hash. */
+const KEY = /^[\x21-\x7e]{1,255}$/
+
+/**
+ * @param input what the request asks for, after it was checked: spelling and order of its JSON do not matter.
+ * @throws {AppError} `invalid_request` for a key that cannot be one.
+ */
+export function readIdempotencyKey(ctx: Context, input: object): IdempotencyKey | undefined {
+  const key = ctx.get('Idempotency-Key')
+  if (key === '') return undefined
+  if (!KEY.test(key)) throw new AppError('invalid_request', 'The Idempotency-Key must be 1 to 255 visible ASCII characters.', { details: [{ path: 'Idempotency-Key', message: 'is not valid' }] })
+  return { key, route: `${ctx.method} ${ctx.path.toLowerCase().replace(/\/+$/, '')}`, bodySha256: createHash('sha256').update(canonicalJson(input)).digest('hex') }
+}
+
+function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join()}]`
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null'
+  const entries = Object.entries(value).filter(([, item]) => item !== undefined)
+  return `{${entries.toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([name, item]) => `${JSON.stringify(name)}:${canonicalJson(item)}`).join()}}`
+}
