@@ -5,7 +5,7 @@
 import { AppError, ProviderError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { FileStore, Media } from './files.ts'
-import type { Output, Provider } from './provider.ts'
+import type { Output, Provider, StartedImage } from './provider.ts'
 import type { GenerationWork, RecordedError, Records, StoredImage } from './records.ts'
 import { callProvider, isPassing, isWorthRepeating, tryStep, untilWritten, type Pace } from './retry.ts'
 import { storeImage } from './store-image.ts'
@@ -74,29 +74,23 @@ export function createImageRunner(options: ImageRunnerOptions): RunGeneration {
     const { plan } = work
     const model = provider.image!({ vendorId: plan.vendorId, family: plan.family })
     const request = { prompt: plan.prompt, size: plan.requestSize, seed: plan.seed, negativePrompt: plan.negativePrompt, providerOptions: plan.providerOptions }
-    let lastError: unknown
-    const call = () =>
-      model.start(request, { signal: AbortSignal.timeout(options.providerTimeoutMs) }).catch((error: unknown) => {
-        lastError = error
-        throw error
-      })
-    const startedAt = Date.now()
-    const persist = persistUntil(work.id, new Date(startedAt + options.outputLifetimeMs))
+    const expiresAt = new Date(Date.now() + options.outputLifetimeMs)
+    const persist = persistUntil(work.id, expiresAt)
+    let started: StartedImage
     try {
-      const started = await callProvider(call, { stopping, pace: options.pace })
-      outputs.set(index, started.outputs)
-      const expiresAt = new Date(startedAt + options.outputLifetimeMs)
-      await persist(() => records.saveAccepted(work.id, index, { outputs: started.outputs, expiresAt, providerRequestId: started.providerRequestId, warnings: started.warnings }))
+      started = await callProvider(() => model.start(request, { signal: AbortSignal.timeout(options.providerTimeoutMs) }), { stopping, pace: options.pace })
     } catch (error) {
-      if (stopping.aborted && isWorthRepeating(lastError)) {
+      if (stopping.aborted && isWorthRepeating(error)) {
         await records.releaseSubmission(work.id, index)
         return true
       }
-      const failure = lastError ?? error
-      logger.warn({ generationId: work.id, provider: plan.provider, model: plan.model, err: failure }, 'a provider did not make the picture')
-      const refused = failure instanceof ProviderError && failure.charged === 'no'
-      await persist(() => records.saveNotAccepted(work.id, index, refused ? 'refused' : 'unknown', toRecordedError(failure)))
+      logger.warn({ generationId: work.id, provider: plan.provider, model: plan.model, err: error }, 'a provider did not make the picture')
+      const refused = error instanceof ProviderError && error.charged === 'no'
+      await persist(() => records.saveNotAccepted(work.id, index, refused ? 'refused' : 'unknown', toRecordedError(error)))
+      return false
     }
+    outputs.set(index, started.outputs)
+    await persist(() => records.saveAccepted(work.id, index, { outputs: started.outputs, expiresAt, providerRequestId: started.providerRequestId, warnings: started.warnings }))
     return false
   }
 
@@ -116,7 +110,7 @@ export function createImageRunner(options: ImageRunnerOptions): RunGeneration {
     const settled = await Promise.allSettled(
       accepted.map(async (submission) => {
         const output = (fresh.get(submission.index) ?? submission.outputs)[0]
-        if (!output) throw new AppError('output_invalid', 'The provider answered without a picture.')
+        if (!output) throw new AppError('submission_unknown', 'The picture was made, but the process that received it ended before it could be kept.')
         const step = () => storeImage({ work, index: submission.index, output, provider, ...options })
         return await options.storeConcurrency(() => tryStep(step, { stopping, pace: options.pace }))
       }),

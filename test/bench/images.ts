@@ -52,9 +52,7 @@ export const images: Row = {
 
 async function run(bench: Bench): Promise<RowResult> {
   const services = await startImageServices(bench, { latencyMs: PROVIDER_LATENCY_MS, minBytes: MIN_BYTES })
-  const client = createClient()
-  bench.defer(async () => client.close())
-  const measure = (side: 'ours' | 'peer', format: Scenario['format'], load: LoadOptions) => measureOnce(services, services[side], format, client, load)
+  const measure = (side: 'ours' | 'peer', format: Scenario['format'], load: LoadOptions) => measureOnce(services, services[side], format, load)
 
   for (const side of ['ours', 'peer'] as const) {
     bench.progress(`warming up ${side}`)
@@ -82,7 +80,8 @@ function sustainedRate({ ours, peer }: Pairs): number {
 }
 
 /** @throws when an answer is not a picture, or when a row or a file of it is missing. */
-async function measureOnce(services: ImageServices, service: Service, format: Scenario['format'], client: ReturnType<typeof createClient>, load: LoadOptions): Promise<Measurement> {
+async function measureOnce(services: ImageServices, service: Service, format: Scenario['format'], load: LoadOptions): Promise<Measurement> {
+  const client = createClient()
   const generationIds: string[] = []
   const body = JSON.stringify({ prompt: 'A tea house in the rain', model: 'seedream-4-0-250828', size: `${SIZE.width}x${SIZE.height}`, providerOptions: { modelark: { responseFormat: format } } })
   const send = async () => {
@@ -94,6 +93,7 @@ async function measureOnce(services: ImageServices, service: Service, format: Sc
   const busySince = watchCores()
   const result = await ('concurrency' in load ? closedLoop(send, load) : fixedRate(send, load))
   const busy = busySince()
+  client.close()
   const { cpuMs } = await service.usage()
   const complete = await services.countComplete(generationIds)
   if (complete !== generationIds.length) throw new Error(`${generationIds.length} pictures were answered, but only ${complete} of them have their rows and files.`)

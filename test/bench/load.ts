@@ -9,6 +9,7 @@ export interface Answer {
 
 const REQUEST_TIMEOUT_MS = 60_000
 
+/** For one measurement: a connection that idles through the next one may be ended by the service just when it is used again. */
 export function createClient(): { post(url: string, headers: Record<string, string>, body: string): Promise<Answer>; close(): void } {
   const agent = new Agent({ keepAlive: true })
   return {
