@@ -33,7 +33,7 @@ export function createApp(services: AppServices): Koa {
 
   const guarded = { ...services, authenticate: signedIn }
   const routers = [healthRoutes(services.health), imageRoutes(guarded), generationRoutes(guarded), modelRoutes(guarded)]
-  for (const router of routers) app.use(router.routes()).use(router.allowedMethods({ throw: true }))
+  for (const router of routers) app.use(router.routes()).use(router.allowedMethods())
   return app
 }
 

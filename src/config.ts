@@ -14,10 +14,8 @@ const httpUrl = z.preprocess(emptyIsAbsent, z.url({ protocol: /^https?$/, error:
 const list = z.preprocess(emptyIsAbsent, z.string().transform((value) => value.split(',').map((item) => item.trim()).filter(Boolean)).optional())
 
 const schema = z.object({
-  NODE_ENV: text,
   PORT: integer(3001, 0, 65_535),
   HOST: text,
-  PUBLIC_URL: httpUrl,
   LOG_LEVEL: z.preprocess(emptyIsAbsent, z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info')),
   CORS_ORIGINS: list,
   TRUST_PROXY: text,
@@ -82,18 +80,17 @@ export type Config = ReturnType<typeof toConfig>
 export function loadConfig(env: Environment, options: { providers: readonly ProviderSetting[]; local?: boolean }): Config {
   const local = options.local ?? false
   const parsed = schema.safeParse(env)
-  if (!parsed.success) throw new ConfigError([...parsed.error.issues.map((issue) => `${issue.path.join('.')} ${issue.message}`), ...missing(env, local)])
+  const problems = [...missing(env, local), ...(parsed.error?.issues ?? []).map((issue) => `${issue.path.join('.')} ${issue.message}`)]
   const providers: Record<string, ProviderConfig> = {}
-  const problems = missing(env, local)
   for (const provider of options.providers) {
     const baseURL = httpUrl.safeParse(env[provider.baseURLVariable])
     if (!baseURL.success) problems.push(`${provider.baseURLVariable} must be an http or https URL`)
     const apiKey = env[provider.keyVariable]?.trim()
     providers[provider.id] = { apiKey: apiKey === '' ? undefined : apiKey, baseURL: baseURL.data ?? provider.baseURL }
   }
-  const trustProxy = parseTrustProxy(parsed.data.TRUST_PROXY, problems)
-  checkDatabaseUrl(parsed.data.DATABASE_URL, parsed.data.DATABASE_CA, problems)
-  if (problems.length > 0) throw new ConfigError(problems)
+  const trustProxy = parseTrustProxy(env.TRUST_PROXY?.trim(), problems)
+  problems.push(...databaseProblems(env))
+  if (problems.length > 0 || !parsed.success) throw new ConfigError(problems)
   return Object.freeze(toConfig(parsed.data, { providers, trustProxy, local }))
 }
 
@@ -110,20 +107,27 @@ function missing(env: Environment, local: boolean): string[] {
 }
 
 function parseTrustProxy(value: string | undefined, problems: string[]): TrustProxy {
-  if (value === undefined || value === '0') return undefined
+  if (value === undefined || value === '' || value === '0') return undefined
   if (/^\d$/.test(value)) return { hops: Number(value) }
   if (/^[A-Za-z][A-Za-z-]*$/.test(value)) return { header: value }
   problems.push('TRUST_PROXY must be the number of proxies in front (1 on Heroku) or the header that one sets (X-Real-IP on Railway)')
   return undefined
 }
 
-function checkDatabaseUrl(value: string | undefined, ca: string | undefined, problems: string[]): void {
-  if (value === undefined) return
+/** What is wrong with DATABASE_URL and DATABASE_CA, also for the migrations, which need nothing else. */
+export function databaseProblems(env: Environment): string[] {
+  const [value, ca] = [env.DATABASE_URL?.trim(), env.DATABASE_CA?.trim()]
+  if (!value) return []
   const url = URL.canParse(value) ? new URL(value) : undefined
-  if (!url || !/^postgres(ql)?:$/.test(url.protocol)) return void problems.push('DATABASE_URL must be a URL that begins with postgresql://')
+  if (!url || !/^postgres(ql)?:$/.test(url.protocol)) return ['DATABASE_URL must be a URL that begins with postgresql://']
+  const problems: string[] = []
   if (url.port === '6543') problems.push('DATABASE_URL points at a transaction pooler (port 6543): the job queue needs the session pooler or the direct connection (port 5432)')
+  const hasMode = url.searchParams.has('sslmode')
   // An sslmode in the URL silently beats the certificate that is given beside it.
-  if (ca !== undefined && url.searchParams.has('sslmode')) problems.push('DATABASE_URL has an sslmode, which overrides DATABASE_CA: remove it from the URL')
+  if (ca && hasMode) problems.push('DATABASE_URL has an sslmode, which overrides DATABASE_CA: remove it from the URL')
+  const isLocal = ['localhost', '127.0.0.1', '[::1]'].includes(url.hostname)
+  if (!ca && !hasMode && !isLocal) problems.push("DATABASE_CA is missing, so the connection to the database would not be encrypted: give the project's certificate (Dashboard, Database settings), or say sslmode=no-verify (encrypted, unproven) or sslmode=disable in DATABASE_URL")
+  return problems
 }
 
 function toConfig(env: z.infer<typeof schema>, rest: { providers: Record<string, ProviderConfig>; trustProxy: TrustProxy; local: boolean }) {
@@ -133,7 +137,6 @@ function toConfig(env: z.infer<typeof schema>, rest: { providers: Record<string,
     http: {
       port: env.PORT,
       host: env.HOST,
-      publicUrl: env.PUBLIC_URL,
       /** Local mode answers any origin, since the frontend's port is anybody's guess. */
       corsOrigins: env.CORS_ORIGINS ?? ('any' as const),
       trustProxy: rest.trustProxy,

@@ -3,6 +3,8 @@
  * again later makes sense. The API answers with the code; programs branch on it, people read the sentence.
  */
 export const errorCodes = {
+  /** Not a failure: the work goes on behind an answer that could not wait. */
+  still_running: 202,
   invalid_request: 400,
   unauthenticated: 401,
   forbidden: 403,
@@ -104,9 +106,4 @@ export class ProviderError extends AppError {
     this.statusCode = options.statusCode
     this.providerRequestId = options.providerRequestId
   }
-}
-
-/** Whether a word is one of our codes, as when a row tells the error of an earlier process. */
-export function isErrorCode(code: string): code is ErrorCode {
-  return Object.hasOwn(errorCodes, code)
 }

@@ -38,17 +38,20 @@ function pick(error: object): Record<string, unknown> {
   return Object.fromEntries(entries.filter(([, value]) => ['string', 'number'].includes(typeof value)))
 }
 
+/** Longer texts are cut before they are searched: no error needs more, and the search must stay cheap. */
+const MAX_TEXT = 8000
+
 /**
  * Secrets that libraries put into messages: Supabase keys, tokens, bearer headers, passwords in URLs, signatures in
  * query strings, and base64 payloads.
  */
 export function redact(text: string): string {
   return text
+    .slice(0, MAX_TEXT)
     .replace(/\bsb_(secret|publishable)_[\w-]+/g, 'sb_$1_[redacted]')
     .replace(/\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*/g, '[token]')
     .replace(/\b(Bearer|Basic)\s+[\w.~+/=-]+/gi, '$1 [redacted]')
     .replace(/(\w+:\/\/[^\s:/@]*):[^\s@/]+@/g, '$1:[redacted]@')
     .replace(/(https?:\/\/[^\s?#"']+)\?[^\s"']*/g, '$1?[redacted]')
     .replace(/\b[A-Za-z0-9+/]{200,}={0,2}/g, '[data]')
-    .slice(0, 8000)
 }

@@ -1,10 +1,10 @@
 /** The only place that constructs clients, stores, providers and the queue, from the configuration to the last wire. */
 import { readFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type Koa from 'koa'
 import { createApp } from './app.ts'
 import type { Config } from './config.ts'
 import { createCatalog, type Catalog, type ModelInput } from './generation/catalog.ts'
-import { limitConcurrency } from './generation/limit-concurrency.ts'
 import { models } from './generation/models.ts'
 import type { Provider } from './generation/provider.ts'
 import { observeProviders } from './generation/provider-health.ts'
@@ -15,6 +15,7 @@ import { startDispatcher } from './jobs/dispatcher.ts'
 import { FILE_DELETIONS, GENERATIONS, JOBS_CHANNEL, startQueue, SWEEP, type Queue } from './jobs/queue.ts'
 import { runGenerationJob, type GenerationJob } from './jobs/run-generation.ts'
 import { sweepJob } from './jobs/sweep.ts'
+import { limitConcurrency } from './limit-concurrency.ts'
 import type { Logger } from './log.ts'
 import { createGuardedFetch } from './media/guarded-fetch.ts'
 import { createMedia } from './media/pictures.ts'
@@ -95,7 +96,7 @@ export async function createServices(config: Config, logger: Logger, roles: { wo
     catalog,
     stopWaiting: waiter.stop,
     async startWorkers() {
-      stopWorkers = await startWorkers({ database, queue, storage, logger, concurrency: config.generation.startConcurrency, run: runGenerationJob(runImage, records, logger) })
+      stopWorkers = await startWorkers({ database, queue, storage, logger, concurrency: config.generation.startConcurrency, isPublic: config.media.access === 'public', run: runGenerationJob(runImage, records, logger) })
     },
     stopWorkers: (timeoutMs) => stopWorkers(timeoutMs),
     async stop() {
@@ -113,23 +114,44 @@ interface WorkerOptions {
   storage: Storage
   logger: Logger
   concurrency: number
+  isPublic: boolean
   run: ReturnType<typeof runGenerationJob>
 }
 
 /** Bucket first, then one dispatcher a queue; each is woken by the channel that announces its jobs. */
-async function startWorkers({ database, queue, storage, logger, concurrency, run }: WorkerOptions): Promise<(timeoutMs: number) => Promise<void>> {
+async function startWorkers({ database, queue, storage, logger, concurrency, isPublic, run: runNow }: WorkerOptions): Promise<(timeoutMs: number) => Promise<void>> {
   const { boss } = queue
-  storage.prepareBucket().catch((error: unknown) => logger.error({ err: error }, 'the bucket could not be prepared: pictures may be stored with the wrong access'))
+  const stopping = new AbortController()
+  const prepared = prepareBucket(storage, logger, stopping.signal)
+  // A private picture must not reach a bucket that is still public: until that is settled its generation waits.
+  const run: typeof runNow = async (job, context) => (isPublic || (await prepared) ? await runNow(job, context) : 0)
   const generations = startDispatcher<GenerationJob>({ boss, logger, queue: GENERATIONS, concurrency, keyOf: ({ generationId }) => generationId, handler: run })
   const deletions = startDispatcher({ boss, logger, queue: FILE_DELETIONS, concurrency: 1, keyOf: () => 'all', handler: deleteFilesJob(database, storage, logger) })
-  const sweeps = startDispatcher({ boss, logger, queue: SWEEP, concurrency: 1, keyOf: () => 'all', handler: sweepJob(database, queue, logger) })
+  const sweeps = startDispatcher({ boss, logger, queue: SWEEP, concurrency: 1, keyOf: () => 'all', handler: sweepJob(database, queue, storage.bucket, logger) })
   await database.listen(JOBS_CHANNEL, () => generations.wake())
   await database.listen('darkroom_file_deletions', () => void boss.send(FILE_DELETIONS, {}, { singletonKey: 'all' }).then(deletions.wake, () => undefined))
   await boss.schedule(SWEEP, '* * * * *')
   return async (timeoutMs) => {
+    stopping.abort()
     const left = await Promise.all([generations, deletions, sweeps].map((dispatcher) => dispatcher.stop(timeoutMs)))
     if (left.some((count) => count > 0)) logger.warn({ generations: left[0] }, 'jobs were still running at the end: another worker takes them')
   }
+}
+
+const PREPARE_RETRY_MS = 2000
+
+/** Tries until the bucket is what the configuration says. @returns false when `stopping` ends it before. */
+async function prepareBucket(storage: Storage, logger: Logger, stopping: AbortSignal): Promise<boolean> {
+  while (!stopping.aborted) {
+    try {
+      await storage.prepareBucket()
+      return true
+    } catch (error) {
+      logger.warn({ err: error }, 'the bucket cannot be prepared yet: where it is to be private, no generation is worked on before')
+    }
+    await sleep(PREPARE_RETRY_MS, undefined, { signal: stopping }).catch(() => undefined)
+  }
+  return false
 }
 
 async function readModelsFile(path: string | undefined): Promise<unknown> {

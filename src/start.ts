@@ -2,6 +2,7 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Config } from './config.ts'
+import { answerConnectionErrors } from './http/connection-errors.ts'
 import type { Logger } from './log.ts'
 import { createServices, type Extras } from './services.ts'
 
@@ -44,14 +45,20 @@ export async function startService(config: Config, logger: Logger, roles: { web:
     const timer = setTimeout(() => server?.closeAllConnections(), Math.max(0, deadline - Date.now()))
     await closed
     clearTimeout(timer)
-    await services.stop()
+    // A database that does not answer must not hold the process beyond its time.
+    await Promise.race([services.stop(), untilThen(deadline)])
     logger.info('stopped')
   }
   return { url, stop: () => (stopping ??= stop()) }
 }
 
+function untilThen(deadline: number): Promise<void> {
+  return new Promise((resolve) => void setTimeout(resolve, Math.max(0, deadline - Date.now())).unref())
+}
+
 async function listen(handler: Parameters<typeof createServer>[1], config: Config): Promise<Server> {
-  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: RECEIVE_TIMEOUT_MS, requestTimeout: RECEIVE_TIMEOUT_MS }, handler)
+  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: RECEIVE_TIMEOUT_MS, requestTimeout: RECEIVE_TIMEOUT_MS, requireHostHeader: false }, handler)
+  answerConnectionErrors(server)
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen({ port: config.http.port, ...(config.http.host !== undefined && { host: config.http.host }) }, resolve)

@@ -18,10 +18,15 @@ export interface Submission {
   /**
    * `starting` is written before the paid call: found by anyone but the caller, it means that the outcome is unknown.
    */
-  state: 'queued' | 'starting' | 'accepted' | 'refused' | 'unknown'
-  outputs: Output[]
+  state: 'queued' | 'starting' | 'accepted' | 'refused' | 'unknown' | 'lost'
+  /** The provider's link, where it sent one. */
+  output: Output | undefined
+  /** Whether the output came as bytes, which `getBytes` gives. */
+  hasBytes: boolean
   outputExpiresAt: Date | undefined
   error: RecordedError | undefined
+  /** Whether its picture has a row. */
+  isRecorded: boolean
 }
 
 /** Everything a step needs to go on, in any process. */
@@ -62,6 +67,8 @@ export interface Generation {
   progress: number | null
   error: RecordedError | null
   warnings: Warning[]
+  /** In millionths of a US dollar. */
+  estimatedCostMicros: number | null
   createdAt: Date
   /** Microseconds since 1970, which a Date would round: the order of lists. */
   createdAtMicros: string
@@ -96,6 +103,8 @@ export interface Records {
    *   deleted.
    */
   create(input: { userId: string; plan: ImagePlan; bucket: string; idempotencyKey?: IdempotencyKey | undefined }): Promise<{ generationId: string; isNew: boolean }>
+  /** What the same idempotency key made within a day. @throws as `create`. */
+  findEarlier(userId: string, idempotencyKey: IdempotencyKey): Promise<string | undefined>
   findWork(generationId: string): Promise<GenerationWork | undefined>
   /** @returns undefined when there is none or it is another user's. */
   find(generationId: string, userId: string): Promise<Generation | undefined>
@@ -109,12 +118,17 @@ export interface Records {
   saveNotAccepted(generationId: string, index: number, state: 'refused' | 'unknown', error: RecordedError): Promise<void>
   /** Gives a claimed submission back: the provider surely did not accept it, and this process must go. */
   releaseSubmission(generationId: string, index: number): Promise<void>
-  /** Keeps bytes that could not be stored at once, so that they survive this process. */
-  keepBytes(generationId: string, index: number, bytes: Uint8Array): Promise<void>
+  /** The output that came as bytes, kept until it is stored. */
+  getBytes(generationId: string, index: number): Promise<Uint8Array | undefined>
+  /** An accepted output that can never be stored. */
+  saveLost(generationId: string, index: number, error: RecordedError): Promise<void>
   /** Tells the owner why a finished output is not stored yet. */
   delay(generationId: string, error: RecordedError): Promise<void>
-  /** Records all stored pictures and the success together. @returns false when the generation was closed or deleted meanwhile. */
-  recordImages(work: GenerationWork, bucket: string, images: StoredImage[], warnings: Warning[]): Promise<boolean>
-  /** @returns false when the generation had already ended. */
+  /**
+   * Records stored pictures, and the success with the last of them.
+   * @returns `partial` while others of the generation are still to be stored, `gone` when it was deleted meanwhile.
+   */
+  recordImages(work: GenerationWork, bucket: string, images: StoredImage[], warnings: Warning[]): Promise<'recorded' | 'partial' | 'gone'>
+  /** @returns false when the generation had already ended, or when something that was paid for waits to be stored. */
   fail(generationId: string, error: RecordedError): Promise<boolean>
 }

@@ -24,7 +24,16 @@ export interface Pace {
  * accepted, and not once the process is stopping: the failure then is the last one.
  */
 export async function callProvider<T>(call: () => Promise<T>, options: { stopping: AbortSignal; pace: Pace }): Promise<T> {
-  return await pRetry(call, {
+  let lastError: unknown
+  const callUnlessStopping = () => {
+    // The pause before this try may have outlasted the process's time.
+    if (lastError !== undefined && options.stopping.aborted) throw lastError
+    return call().catch((error: unknown) => {
+      lastError = error
+      throw error
+    })
+  }
+  return await pRetry(callUnlessStopping, {
     retries: PROVIDER_TRIES - 1,
     ...toDelays(options.pace),
     shouldRetry: ({ error }) => isWorthRepeating(error) && !options.stopping.aborted,
@@ -46,15 +55,14 @@ export async function tryStep<T>(step: () => Promise<T>, options: { stopping: Ab
 }
 
 /**
- * Repeats a write until the database takes it: what it records was paid for. Goes on while the process is stopping, for
- * as long as that is let live. Ends with the last error at `until`.
+ * Repeats a write until the database takes it, whatever it says: what it records was paid for. Goes on while the process
+ * is stopping, for as long as that is let live. Ends with the last error at `until`.
  */
 export async function untilWritten<T>(write: () => Promise<T>, options: { until: Date; pace: Pace; onFailure: (error: unknown) => void }): Promise<T> {
   return await pRetry(write, {
     retries: Number.POSITIVE_INFINITY,
     ...toDelays(options.pace),
     maxRetryTime: Math.max(0, options.until.getTime() - Date.now()),
-    shouldRetry: ({ error }) => error instanceof AppError && error.code === 'database_unavailable',
     onFailedAttempt: ({ error }) => options.onFailure(error),
   })
 }

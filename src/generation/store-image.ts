@@ -3,21 +3,22 @@ import { createHash } from 'node:crypto'
 import { AppError } from '../errors.ts'
 import { toSizeText } from './catalog.ts'
 import type { FileStore, Media, Picture } from './files.ts'
-import type { Output, Provider, Size } from './provider.ts'
+import type { Output, Size } from './provider.ts'
 import type { GenerationWork, StoredImage } from './records.ts'
 
 export interface StoreImageInput {
   work: GenerationWork
   index: number
   output: Output
-  provider: Provider
+  /** The one origin that may be private, see `Provider`. */
+  trustedOrigin: string | undefined
   media: Media
   files: FileStore
 }
 
 /** Safe to repeat: it writes the same files to the same paths. */
-export async function storeImage({ work, index, output, provider, media, files }: StoreImageInput): Promise<StoredImage> {
-  const bytes = output.type === 'bytes' ? output.bytes : await media.fetchPicture(output.url, { trustedOrigin: provider.trustedOrigin })
+export async function storeImage({ work, index, output, trustedOrigin, media, files }: StoreImageInput): Promise<StoredImage> {
+  const bytes = output.type === 'bytes' ? output.bytes : await media.fetchPicture(output.url, { trustedOrigin })
   const picture = await toWantedSize(media, await media.inspectPicture(bytes), work.plan.size, work.plan.requestSize)
   const folder = `${work.userId}/${work.id}`
   const path = `${folder}/${index}.${picture.extension}`

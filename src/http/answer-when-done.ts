@@ -35,14 +35,15 @@ export async function answerWhenDone(ctx: Context, generationId: string, userId:
     ctx.set('Preference-Applied', 'respond-async')
     return await answerAccepted(ctx, generationId, userId, options)
   }
-  const waitMs = Math.min(preference?.waitMs ?? options.syncWaitMs, options.syncWaitMs)
+  // A preference is answered with an honest status, so its wait ends before the answer would have to begin early.
+  const waitMs = preference ? Math.min(preference.waitMs, options.heartbeatAfterMs) : options.syncWaitMs
   if (preference) ctx.set('Preference-Applied', `wait=${waitMs / 1000}`)
   const done = options.waiter.wait(generationId, userId, untilGone(ctx, waitMs)).then(async (generation): Promise<Answer> => {
     if (generation?.status === 'succeeded') return { status: 200, body: await present(generation) }
     if (generation) throw toFailure(generation)
     return preference ? await toAccepted(generationId, userId, options) : { status: 202, body: stillRunning(ctx, generationId) }
   })
-  const first = await Promise.race([done, silence(options.heartbeatAfterMs)])
+  const first = preference ? await done : await Promise.race([done, silence(options.heartbeatAfterMs)])
   if (first === undefined) return beginEarly(ctx, done, options.heartbeatMs)
   ctx.status = first.status
   if (first.status === 202) ctx.set('Location', locationOf(generationId))

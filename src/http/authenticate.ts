@@ -6,7 +6,10 @@ export interface AuthenticatedUser {
   isAnonymous: boolean
 }
 
-/** The last step of routers that serve signed-in users: sets `ctx.state.user`. */
+/**
+ * The guard of routers that serve signed-in users: sets `ctx.state.user`. Those routers must be case-sensitive, since
+ * `use` matches its prefix to the letter: another spelling would reach the routes and pass by this guard.
+ */
 export function authenticate(verify: (token: string) => Promise<AuthenticatedUser>): Middleware {
   return async (ctx, next) => {
     const token = /^Bearer +([^\s]+) *$/i.exec(ctx.get('Authorization'))?.[1]

@@ -31,7 +31,7 @@ const listSchema = z.strictObject({
 
 export function generationRoutes(options: GenerationRoutesOptions): Router {
   const { records, files } = options
-  const router = new Router({ prefix: '/api/generations' })
+  const router = new Router({ prefix: '/api/generations', sensitive: true })
   const openEventStream = createEventStreams(options)
   router.use(options.authenticate)
 

@@ -1,12 +1,11 @@
 import Router from '@koa/router'
 
-export type ServiceStatus = 'ok' | 'down' | 'off' | 'unknown'
+export type ServiceStatus = 'ok' | 'down' | 'unknown'
 
 export interface ServiceHealth {
   status: ServiceStatus
   /** Of the last check, in milliseconds. */
   latencyMs?: number
-  message?: string
 }
 
 export interface HealthRoutesOptions {
@@ -25,7 +24,7 @@ const CHECK_TIMEOUT_MS = 3000
 export function healthRoutes(options: HealthRoutesOptions): Router {
   const { now = Date.now } = options
   const startedAt = now()
-  const router = new Router()
+  const router = new Router({ sensitive: true })
   let cached: { at: number; services: Promise<Record<string, ServiceHealth>> } | undefined
 
   router.get('/health/live', (ctx) => {

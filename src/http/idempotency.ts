@@ -15,7 +15,7 @@ export function readIdempotencyKey(ctx: Context, input: object): IdempotencyKey 
   const key = ctx.get('Idempotency-Key')
   if (key === '') return undefined
   if (!KEY.test(key)) throw new AppError('invalid_request', 'The Idempotency-Key must be 1 to 255 visible ASCII characters.', { details: [{ path: 'Idempotency-Key', message: 'is not valid' }] })
-  return { key, route: `${ctx.method} ${ctx.path.toLowerCase().replace(/\/+$/, '')}`, bodySha256: createHash('sha256').update(canonicalJson(input)).digest('hex') }
+  return { key, route: `${ctx.method} ${ctx.path.replace(/\/+$/, '')}`, bodySha256: createHash('sha256').update(canonicalJson(input)).digest('hex') }
 }
 
 function canonicalJson(value: unknown): string {

@@ -4,9 +4,9 @@ import { z } from 'zod'
 import { AppError, ProviderError } from '../errors.ts'
 import type { Catalog } from '../generation/catalog.ts'
 import type { FileStore } from '../generation/files.ts'
-import { imageRequestSchema, planImage, type ImagePlan, type ImageRequestInput } from '../generation/image-request.ts'
+import { imageRequestSchema, planImage, type ImageRequestInput } from '../generation/image-request.ts'
 import type { Provider } from '../generation/provider.ts'
-import type { Generation } from '../generation/records.ts'
+import type { Generation, IdempotencyKey } from '../generation/records.ts'
 import { answerWhenDone, type WaitingOptions } from './answer-when-done.ts'
 import type { AuthenticatedUser } from './authenticate.ts'
 import { toImageResponse } from './generation-response.ts'
@@ -28,7 +28,7 @@ const PROBE_TIMEOUT_MS = 15_000
 
 export function imageRoutes(options: ImageRoutesOptions): Router {
   const { catalog, providers, standIn, records, files } = options
-  const router = new Router({ prefix: '/api/images' })
+  const router = new Router({ prefix: '/api/images', sensitive: true })
   const json = jsonBody({ maxBytes: options.maxJsonBytes })
   router.use(options.authenticate)
 
@@ -45,11 +45,18 @@ export function imageRoutes(options: ImageRoutesOptions): Router {
     const input = parseBody(imageRequestSchema, ctx)
     const user = ctx.state.user as AuthenticatedUser
     checkOwner(input, user)
-    const plan = planImage(input, { catalog, providers, standIn })
-    const { generationId, isNew } = await records.create({ userId: user.id, plan, bucket: files.bucket, idempotencyKey: readIdempotencyKey(ctx, input) })
+    const idempotencyKey = readIdempotencyKey(ctx, input)
+    // Before the plan: what was made once is answered again, even if its model is gone by now.
+    const earlier = idempotencyKey && (await records.findEarlier(user.id, idempotencyKey))
+    const { generationId, isNew } = earlier === undefined ? await create(input, user, idempotencyKey) : { generationId: earlier, isNew: false }
     if (!isNew) ctx.set('Idempotency-Replayed', 'true')
-    await answerWhenDone(ctx, generationId, user.id, (generation) => toImagesResponse(generation, plan, files), options)
+    await answerWhenDone(ctx, generationId, user.id, (generation) => toImagesResponse(generation, files), options)
   })
+
+  function create(input: ImageRequestInput, user: AuthenticatedUser, idempotencyKey: IdempotencyKey | undefined) {
+    const plan = planImage(input, { catalog, providers, standIn })
+    return records.create({ userId: user.id, plan, bucket: files.bucket, idempotencyKey })
+  }
 
   function defaultProvider(): Provider | undefined {
     const requested = catalog.list().find(({ kind }) => kind === 'image')
@@ -64,14 +71,14 @@ function checkOwner(input: ImageRequestInput, user: AuthenticatedUser): void {
   if (input.userId !== undefined && input.userId.toLowerCase() !== user.id.toLowerCase()) throw new AppError('forbidden', 'userId must be your own id, or be left out.')
 }
 
-async function toImagesResponse(generation: Generation, plan: ImagePlan, files: FileStore) {
+async function toImagesResponse(generation: Generation, files: FileStore) {
   return {
     promptId: generation.promptId,
     images: await Promise.all(generation.images.map((image) => toImageResponse(image, files))),
     model: generation.model,
     warnings: generation.warnings,
     generationId: generation.id,
-    estimatedCostMicros: plan.estimatedCostMicros,
+    estimatedCostMicros: generation.estimatedCostMicros,
   }
 }
 

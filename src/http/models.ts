@@ -11,7 +11,7 @@ export interface ModelRoutesOptions {
 }
 
 export function modelRoutes(options: ModelRoutesOptions): Router {
-  const router = new Router({ prefix: '/api/models' })
+  const router = new Router({ prefix: '/api/models', sensitive: true })
   router.use(options.authenticate)
   router.get('/', (ctx) => {
     ctx.body = { models: options.catalog.list().map((model) => toModelResponse(model, options)) }

@@ -28,6 +28,8 @@ export function requestContext(logger: Logger): Middleware {
     ctx.set('X-Request-Id', requestId)
     try {
       await next()
+      // The router has set the status and the Allow header.
+      if ((ctx.status === 405 || ctx.status === 501) && !ctx.body) throw new AppError('method_not_allowed', `${ctx.method} is not allowed here. The Allow header names what is.`)
       if (ctx.status === 404 && !ctx.body) throw new AppError('not_found', `There is nothing at ${ctx.method} ${ctx.path.slice(0, 200)}.`)
     } catch (error) {
       const failure = toAppError(error)
@@ -68,15 +70,12 @@ const BY_STATUS: Record<number, ErrorCode> = {
   401: 'unauthenticated',
   403: 'forbidden',
   404: 'not_found',
-  405: 'method_not_allowed',
   413: 'payload_too_large',
   415: 'unsupported_media_type',
-  501: 'method_not_allowed',
 }
 
 const SENTENCES: Partial<Record<ErrorCode, string>> = {
   invalid_request: 'The request could not be read. Check that its body is valid JSON.',
-  method_not_allowed: 'This method is not allowed here. The Allow header names those that are.',
   payload_too_large: 'The request is too large.',
   unsupported_media_type: 'The body must be application/json, without compression or with gzip, deflate or br.',
 }
@@ -85,7 +84,7 @@ function statusOf(error: unknown): number {
   if (error instanceof HttpError) return error.status
   if (!(error instanceof Error)) return 500
   // The body parser's own errors: a broken compressed body has only zlib's code.
-  if ('code' in error && typeof error.code === 'string' && error.code.startsWith('Z_')) return 400
+  if ('code' in error && typeof error.code === 'string' && (error.code.startsWith('Z_') || error.code === 'ERR_INVALID_URL')) return 400
   return 'status' in error && typeof error.status === 'number' ? error.status : 500
 }
 
@@ -99,12 +98,13 @@ function logRequest(logger: Logger, ctx: Context, { requestId, durationMs }: { r
   // An answer that began early fails in its body, after the status was sent.
   const failure = ctx.state.failure as AppError | undefined
   const aborted = !ctx.res.writableFinished
+  // The pattern, not the path: paths of strangers are not worth remembering, may hold secrets, and may not even parse.
+  const route = String((ctx as { _matchedRoute?: unknown })._matchedRoute ?? 'none')
   const status = aborted ? CLIENT_CLOSED_REQUEST : ctx.status
   const line = {
     requestId,
     method: ctx.method,
-    // The pattern, not the path: paths of strangers are not worth remembering and may hold secrets.
-    route: (ctx as { _matchedRoute?: unknown })._matchedRoute ?? 'none',
+    route,
     status,
     durationMs: Math.round(durationMs * 10) / 10,
     ip: ctx.ip,
@@ -113,7 +113,7 @@ function logRequest(logger: Logger, ctx: Context, { requestId, durationMs }: { r
     ...(failure && { code: failure.code }),
   }
   if (failure && errorCodes[failure.code] >= 500) logger.error({ ...line, err: failure }, 'request')
-  else if (ctx.path.startsWith('/health')) logger.debug(line, 'request')
+  else if (route.startsWith('/health')) logger.debug(line, 'request')
   else logger.info(line, 'request')
 }
 

@@ -10,7 +10,7 @@ import { FILE_DELETIONS, GENERATIONS } from './queue.ts'
 const QUIET_SECONDS = 60
 const BATCH = 500
 
-export function sweepJob(database: Database, queue: Queue, logger: Logger): JobHandler<object> {
+export function sweepJob(database: Database, queue: Queue, bucket: string, logger: Logger): JobHandler<object> {
   return async () => {
     const orphans = await database.query<{ id: string }>(
       `select generation.id from public.generations generation
@@ -22,7 +22,7 @@ export function sweepJob(database: Database, queue: Queue, logger: Logger): JobH
     for (const { id } of orphans) await queue.enqueueGeneration(database.query, id)
     if (orphans.length > 0) logger.warn({ generations: orphans.length }, 'open generations without a job were queued again')
     await database.query(`delete from darkroom.idempotency_keys where created_at < now() - ${IDEMPOTENCY_KEY_LIFE}`)
-    const [due] = await database.query<{ due: boolean }>('select exists (select from darkroom.file_deletions where not_before <= now()) as due')
+    const [due] = await database.query<{ due: boolean }>('select exists (select from darkroom.file_deletions where bucket = $1 and not_before <= now()) as due', [bucket])
     if (due?.due) await queue.boss.send(FILE_DELETIONS, {}, { singletonKey: 'all' })
     return undefined
   }

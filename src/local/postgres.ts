@@ -139,13 +139,22 @@ async function initialise(binaries: Binaries, directory: string, owner: Owner | 
 async function stopLeftover(directory: string): Promise<void> {
   const pid = Number((await readFile(path.join(directory, 'postmaster.pid'), 'utf8').catch(() => '')).split('\n')[0])
   if (!pid || !isAlive(pid)) return
-  const command = process.platform === 'linux' ? await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '') : 'postgres'
-  if (!command.includes('postgres')) return // the number went to another program since
+  // The number may have gone to another program since, even to another Postgres.
+  if (!commandOf(pid).includes(directory)) return
   process.kill(pid, 'SIGINT')
   const deadline = Date.now() + 10_000
   while (isAlive(pid)) {
     if (Date.now() > deadline) process.kill(pid, 'SIGKILL')
     await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}
+
+/** The command line of a process, `''` where there is none or the system does not tell. */
+export function commandOf(pid: number): string {
+  try {
+    return execFileSync('ps', ['-o', 'command=', '-p', String(pid)], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
+  } catch {
+    return ''
   }
 }
 

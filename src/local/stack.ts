@@ -7,7 +7,7 @@ import type { Logger } from '../log.ts'
 import { providerSettings } from '../providers/registry.ts'
 import { startService } from '../start.ts'
 import { findFreePort } from './ports.ts'
-import { isAlive, removePostgresData } from './postgres.ts'
+import { commandOf, isAlive, removePostgresData } from './postgres.ts'
 import { createSandbox } from './sandbox.ts'
 import { startLocalSupabase, type LocalSupabase } from './supabase.ts'
 
@@ -121,16 +121,14 @@ async function readPid(directory: string): Promise<number | undefined> {
   const [pid, command] = (await readFile(pidFile(directory), 'utf8').catch(() => '')).split('\n')
   if (!pid || !isAlive(Number(pid)) || Number(pid) === process.pid) return undefined
   // The number may belong to another program by now.
-  const running = process.platform === 'linux' ? await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '') : command
-  return running === command ? Number(pid) : undefined
+  return commandOf(Number(pid)) === command ? Number(pid) : undefined
 }
 
 async function lock(directory: string): Promise<() => Promise<void>> {
   const holder = await readPid(directory)
   if (holder !== undefined) throw new Error(`Darkroom already runs here, as process ${holder}. Stop it first (Ctrl-C in its terminal, or kill ${holder}).`)
   await mkdir(directory, { recursive: true })
-  const command = process.platform === 'linux' ? await readFile('/proc/self/cmdline', 'utf8') : ''
-  await writeFile(pidFile(directory), `${process.pid}\n${command}`)
+  await writeFile(pidFile(directory), `${process.pid}\n${commandOf(process.pid)}`)
   return () => rm(pidFile(directory), { force: true })
 }
 

@@ -25,7 +25,6 @@ export interface OpenedFile {
   body: Readable
   /** In bytes, where the sender tells. */
   contentLength: number | undefined
-  contentType: string | undefined
 }
 
 export function createGuardedFetch(options: { timeoutMs: number }): GuardedFetch {
@@ -89,11 +88,9 @@ const guardedLookup: LookupFunction = (hostname, options, callback) => {
 
 function toOpenedFile(response: Dispatcher.ResponseData): OpenedFile {
   const length = Number(response.headers['content-length'])
-  const type = response.headers['content-type']
   return {
     body: response.body,
     contentLength: response.headers['content-length'] !== undefined && Number.isSafeInteger(length) ? length : undefined,
-    contentType: typeof type === 'string' ? type : undefined,
   }
 }
 

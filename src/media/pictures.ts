@@ -37,6 +37,7 @@ export function createMedia(guard: GuardedFetch, limits: PictureLimits): Media {
     },
 
     async inspectPicture(bytes) {
+      if (bytes.length > limits.maxBytes) throw tooLarge(limits.maxBytes)
       const type = await fileTypeFromBuffer(bytes)
       const extension = type && PICTURE_TYPES[type.mime]
       if (!extension) throw new AppError('output_invalid', 'The provider sent something that is not a picture.')
@@ -85,19 +86,20 @@ function encodeLike(picture: Sharp, mediaType: string): Sharp {
   return picture.webp({ quality: 92 })
 }
 
+const tooLarge = (maxBytes: number) => new AppError('output_too_large', `The provider's file is larger than the ${maxBytes} bytes that this service stores.`)
+
 /** Reads to the end, counting: a length that is told may be a lie. */
 async function readWhole(file: OpenedFile, maxBytes: number): Promise<Uint8Array> {
-  const tooLarge = () => new AppError('output_too_large', `The provider's file is larger than the ${Math.floor(maxBytes / 1024 / 1024)} MiB that this service stores.`)
   if ((file.contentLength ?? 0) > maxBytes) {
     file.body.on('error', () => undefined).destroy()
-    throw tooLarge()
+    throw tooLarge(maxBytes)
   }
   const chunks: Buffer[] = []
   let size = 0
   try {
     for await (const chunk of file.body as AsyncIterable<Buffer>) {
       size += chunk.length
-      if (size > maxBytes) throw tooLarge()
+      if (size > maxBytes) throw tooLarge(maxBytes)
       chunks.push(chunk)
     }
   } catch (error) {
@@ -106,6 +108,10 @@ async function readWhole(file: OpenedFile, maxBytes: number): Promise<Uint8Array
   return Buffer.concat(chunks, size)
 }
 
+/** sharp's errors carry no code: what it says of itself rather than of the picture may pass. */
+const SHARP_TROUBLE = /timeout|memory|too many open files|resource/i
+
 function notDecodable(cause: unknown): never {
+  if (SHARP_TROUBLE.test(String(cause))) throw new AppError('output_unavailable', 'The picture could not be decoded right now.', { cause })
   throw new AppError('output_invalid', 'The provider sent a picture that cannot be decoded.', { cause })
 }

@@ -33,7 +33,7 @@ const BY_STATUS: [status: (status: number) => boolean, meaning: Meaning][] = [
   [(status) => status === 401, { code: 'provider_misconfigured', message: "The provider does not accept this service's key. Tell the operator." }],
   [(status) => status === 403, { code: 'provider_misconfigured', message: "The service's account may not use this model. Tell the operator." }],
   [(status) => status === 404, { code: 'model_unavailable', message: 'The provider does not offer this model to this service. Choose another one.' }],
-  [(status) => status === 408 || status === 409 || status === 429, { code: 'provider_rate_limited', message: 'The provider is busy. Try again in a moment.', isRetryable: true }],
+  [(status) => status === 429, { code: 'provider_rate_limited', message: 'The provider is busy. Try again in a moment.', isRetryable: true }],
   [(status) => status >= 500, { code: 'provider_failed', message: 'The provider had an internal error. Try again.', isRetryable: true }],
   [() => true, { code: 'provider_failed', message: 'The provider refused the request.' }],
 ]
@@ -57,9 +57,9 @@ type StatusError = InstanceType<typeof OpenAI.APIError> & { status: number; head
 
 function toStatusError(error: StatusError): ProviderError {
   const vendorCode = typeof error.code === 'string' ? error.code : ''
-  const meaning = meaningOf(vendorCode) ?? BY_STATUS.find(([fits]) => fits(error.status))![1]
-  // A 5xx in the vendor's own envelope says that it did not accept; a proxy's says nothing.
-  const charged: Charged = error.status < 500 || vendorCode !== '' ? 'no' : 'unknown'
+  const known = meaningOf(vendorCode)
+  const meaning = known ?? BY_STATUS.find(([fits]) => fits(error.status))![1]
+  const charged = chargedBy(error.status, known)
   const isUnknown = charged === 'unknown'
   return new ProviderError(isUnknown ? 'submission_unknown' : meaning.code, isUnknown ? "Something between this service and the provider failed. The picture may have been made and paid, so it was not asked for again." : meaning.message, {
     provider: PROVIDER,
@@ -70,6 +70,15 @@ function toStatusError(error: StatusError): ProviderError {
     retryAfterSeconds: parseRetryAfter(error.headers?.get('retry-after')),
     cause: error,
   })
+}
+
+/** Statuses that something in between gives when it lost patience or the connection, whatever it writes into the body. */
+const FROM_BETWEEN = new Set([408, 499, 502, 504])
+
+/** An error in the vendor's own words says that it did not accept; one from a proxy or gateway says nothing of that. */
+function chargedBy(status: number, known: Meaning | undefined): Charged {
+  if (FROM_BETWEEN.has(status)) return 'unknown'
+  return known !== undefined || (status < 500 && status !== 409) ? 'no' : 'unknown'
 }
 
 /** An item that failed inside a 200: only pictures that were made are billed. */

@@ -3,6 +3,7 @@ import OpenAI from 'openai'
 import { z } from 'zod'
 import { ProviderError } from '../errors.ts'
 import type { ImageModel, ImageRequest, Output, Provider, ProviderSetting, StartedImage, Warning } from '../generation/provider.ts'
+import { longFetch } from './long-fetch.ts'
 import { toModelArkError, toItemError } from './modelark-errors.ts'
 import { trustedOriginOf } from './trusted-origin.ts'
 
@@ -50,7 +51,7 @@ export function createModelArk(options: ModelArkOptionsInput): Provider {
     project: null,
     maxRetries: 0,
     logLevel: 'off',
-    ...(options.fetch && { fetch: options.fetch }),
+    fetch: options.fetch ?? longFetch,
   })
   const trustedOrigin = trustedOriginOf(options.baseURL)
   return {

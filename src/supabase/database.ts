@@ -154,11 +154,14 @@ function createListener(connection: pg.ClientConfig, logger: Logger) {
   }
 }
 
-/** SQLSTATE classes and Node's codes of a database that is away, full, starting or stopping: the same may work later. */
+/**
+ * SQLSTATE classes and Node's codes of a database that is away, full, starting or stopping: the same may work later.
+ * Supavisor says XX000 for all of its own troubles.
+ */
 function isConnectionError(error: unknown): boolean {
   if (error === undefined) return false
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-  if (/^(08|53|57P0)|^(25006|40001|40P01|55P03|57014)$|^E[A-Z_]+$/.test(code)) return true
+  if (/^(08|53|57P0)|^(25006|40001|40P01|55P03|57014|XX000)$|^E[A-Z_]+$/.test(code)) return true
   // pg's own words for a cut connection or an exhausted pool carry no code.
   return error instanceof Error && /^(Connection terminated|timeout exceeded|Query read timeout|Client has encountered)/i.test(error.message)
 }

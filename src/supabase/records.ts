@@ -37,6 +37,10 @@ export function createRecords(database: Database, enqueue: Enqueue): Records {
       })
     },
 
+    async findEarlier(userId, idempotencyKey) {
+      return await findKey(query, userId, idempotencyKey)
+    },
+
     async findWork(generationId) {
       const rows = await query<WorkRow>(SELECT_WORK, [generationId])
       return rows[0] && toWork(rows[0])
@@ -64,7 +68,25 @@ export function createRecords(database: Database, enqueue: Enqueue): Records {
 
     async saveAccepted(generationId, index, { outputs, expiresAt, providerRequestId, warnings }) {
       const links = outputs.filter((output) => output.type === 'url')
-      await query(SAVE_ACCEPTED, [generationId, index, toJson(links), expiresAt, providerRequestId === undefined ? null : toStorableText(providerRequestId), toJson(warnings)])
+      const bytes = outputs.find((output) => output.type === 'bytes')?.bytes
+      await query(SAVE_ACCEPTED, [
+        generationId,
+        index,
+        toJson(links),
+        expiresAt,
+        providerRequestId === undefined ? null : toStorableText(providerRequestId),
+        toJson(warnings),
+        bytes === undefined ? null : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+      ])
+    },
+
+    async getBytes(generationId, index) {
+      const [row] = await query<{ output_bytes: Buffer | null }>('select output_bytes from darkroom.submissions where generation_id = $1 and index = $2', [generationId, index])
+      return row?.output_bytes ?? undefined
+    },
+
+    async saveLost(generationId, index, error) {
+      await query(`update darkroom.submissions set state = 'lost', output_bytes = null, error = $3, updated_at = now() where generation_id = $1 and index = $2 and state = 'accepted'`, [generationId, index, toJson(error)])
     },
 
     async saveNotAccepted(generationId, index, state, error) {
@@ -79,23 +101,19 @@ export function createRecords(database: Database, enqueue: Enqueue): Records {
       await query(`update darkroom.submissions set state = 'queued', updated_at = now() where generation_id = $1 and index = $2 and state = 'starting'`, [generationId, index])
     },
 
-    async keepBytes(generationId, index, bytes) {
-      await query('update darkroom.submissions set output_bytes = $3 where generation_id = $1 and index = $2', [generationId, index, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)])
-    },
-
     async delay(generationId, error) {
       await query(`update public.generations set status = 'storing', error = $2 where id = $1 and status in ('running', 'storing')`, [generationId, toJson(error)])
     },
 
     async recordImages(work, bucket, images, warnings) {
-      const rows = await query<{ outcome: string }>('select darkroom.record_images($1, $2, $3, $4, $5) as outcome', [
+      const rows = await query<{ outcome: 'recorded' | 'partial' | 'gone' }>('select darkroom.record_images($1, $2, $3, $4, $5) as outcome', [
         work.id,
         work.userId,
         bucket,
         toJson(images.map(toImageRow)),
         toJson(warnings),
       ])
-      return rows[0]?.outcome === 'recorded' || rows[0]?.outcome === 'already'
+      return rows[0]!.outcome
     },
 
     async fail(generationId, error) {
@@ -113,8 +131,16 @@ async function takeKey(tx: Query, userId: string, { key, route, bodySha256 }: Id
   await tx(`delete from darkroom.idempotency_keys where user_id = $1 and route = $2 and key = $3 and created_at < now() - ${IDEMPOTENCY_KEY_LIFE}`, [userId, route, key])
   const taken = await tx('insert into darkroom.idempotency_keys (user_id, route, key, body_sha256) values ($1, $2, $3, $4) on conflict do nothing returning key', [userId, route, key, bodySha256])
   if (taken.length > 0) return undefined
-  const [earlier] = await tx<{ body_sha256: string; generation_id: string | null }>('select body_sha256, generation_id from darkroom.idempotency_keys where user_id = $1 and route = $2 and key = $3', [userId, route, key])
-  if (earlier?.body_sha256 !== bodySha256) throw new AppError('idempotency_mismatch', 'This Idempotency-Key was used for another request. Take a new key for a new request.')
+  return await findKey(tx, userId, { key, route, bodySha256 })
+}
+
+async function findKey(query: Query, userId: string, { key, route, bodySha256 }: IdempotencyKey): Promise<string | undefined> {
+  const [earlier] = await query<{ body_sha256: string; generation_id: string | null }>(
+    `select body_sha256, generation_id from darkroom.idempotency_keys where user_id = $1 and route = $2 and key = $3 and created_at >= now() - ${IDEMPOTENCY_KEY_LIFE}`,
+    [userId, route, key],
+  )
+  if (!earlier) return undefined
+  if (earlier.body_sha256 !== bodySha256) throw new AppError('idempotency_mismatch', 'This Idempotency-Key was used for another request. Take a new key for a new request.')
   if (earlier.generation_id === null) throw new AppError('not_found', 'The generation that this Idempotency-Key stood for was deleted.')
   return earlier.generation_id
 }
@@ -137,16 +163,16 @@ const INSERT_GENERATION = `
 
 const SELECT_WORK = `
   select generation.id, generation.user_id, generation.status, generation.created_at, request.plan,
-    coalesce((select jsonb_agg(jsonb_build_object('index', index, 'state', state, 'outputs', outputs, 'expiresAt', output_expires_at, 'error', error) order by index)
-      from darkroom.submissions where generation_id = generation.id), '[]') as submissions,
-    (select jsonb_object_agg(index, encode(output_bytes, 'base64')) from darkroom.submissions
-      where generation_id = generation.id and output_bytes is not null) as bytes
+    coalesce((select jsonb_agg(jsonb_build_object('index', index, 'state', state, 'outputs', outputs, 'hasBytes', output_bytes is not null,
+        'expiresAt', output_expires_at, 'error', error,
+        'isRecorded', exists (select from public.images image where image.generation_id = generation.id and image.index = submission.index)) order by index)
+      from darkroom.submissions submission where generation_id = generation.id), '[]') as submissions
   from public.generations generation join darkroom.requests request on request.generation_id = generation.id
   where generation.id = $1`
 
 /** The images come in the same statement, so that a finished generation is never seen without them. */
 const GENERATION_COLUMNS = `
-  id, prompt_id, kind, requested_model, model, provider, status, progress, error, warnings, created_at, started_at, finished_at,
+  id, prompt_id, kind, requested_model, model, provider, status, progress, error, warnings, estimated_cost_micros::float8, created_at, started_at, finished_at,
   (extract(epoch from created_at) * 1000000)::bigint::text as created_at_micros,
   (extract(epoch from updated_at) * 1000000)::bigint::text as version,
   coalesce((select jsonb_agg(to_jsonb(image) order by image.index) from public.images image where image.generation_id = generation.id), '[]') as images`
@@ -178,18 +204,17 @@ const CLAIM_SUBMISSIONS = `
   select index from claimed order by index`
 
 /**
- * An answer that arrives after the generation was given up as unknown brings it back: it was paid for. Repeating the
- * statement changes nothing more.
+ * What was paid for is to be stored, so an answer that arrives after its generation was given up or ended without it
+ * opens that again. Repeating the statement changes nothing more.
  */
 const SAVE_ACCEPTED = `
   with accepted as (
     update darkroom.submissions
-    set state = 'accepted', outputs = $3, output_expires_at = $4, provider_request_id = $5, error = null, updated_at = now()
+    set state = 'accepted', outputs = $3, output_expires_at = $4, provider_request_id = $5, output_bytes = $7, error = null, updated_at = now()
     where generation_id = $1 and index = $2 and state <> 'accepted' returning generation_id
   )
   update public.generations set status = 'storing', error = null, finished_at = null, warnings = warnings || $6::jsonb
-  where id in (select generation_id from accepted)
-    and (status in ('queued', 'running', 'storing') or (status = 'failed' and error ->> 'code' = 'submission_unknown'))`
+  where id in (select generation_id from accepted) and status <> 'cancelled'`
 
 interface WorkRow {
   id: string
@@ -197,15 +222,10 @@ interface WorkRow {
   status: GenerationStatus
   created_at: Date
   plan: ImagePlan
-  submissions: { index: number; state: Submission['state']; outputs: Output[] | null; expiresAt: string | null; error: RecordedError | null }[]
-  bytes: Record<string, string> | null
+  submissions: { index: number; state: Submission['state']; outputs: Output[] | null; hasBytes: boolean; expiresAt: string | null; error: RecordedError | null; isRecorded: boolean }[]
 }
 
 function toWork(row: WorkRow): GenerationWork {
-  const kept = (index: number): Output[] => {
-    const base64 = row.bytes?.[String(index)]
-    return base64 === undefined ? [] : [{ type: 'bytes', bytes: Buffer.from(base64, 'base64') }]
-  }
   return {
     id: row.id,
     userId: row.user_id,
@@ -215,9 +235,11 @@ function toWork(row: WorkRow): GenerationWork {
     submissions: row.submissions.map((submission) => ({
       index: submission.index,
       state: submission.state,
-      outputs: [...(submission.outputs ?? []), ...kept(submission.index)],
+      output: submission.outputs?.[0],
+      hasBytes: submission.hasBytes,
       outputExpiresAt: submission.expiresAt === null ? undefined : new Date(submission.expiresAt),
       error: submission.error ?? undefined,
+      isRecorded: submission.isRecorded,
     })),
   }
 }
@@ -250,6 +272,7 @@ interface GenerationRow {
   progress: number | null
   error: RecordedError | null
   warnings: Warning[]
+  estimated_cost_micros: number | null
   created_at: Date
   created_at_micros: string
   version: string
@@ -270,6 +293,7 @@ function toGeneration(row: GenerationRow): Generation {
     progress: row.progress,
     error: row.error,
     warnings: row.warnings,
+    estimatedCostMicros: row.estimated_cost_micros,
     createdAt: row.created_at,
     createdAtMicros: row.created_at_micros,
     version: row.version,

@@ -3,6 +3,7 @@ import { decodeJwt, decodeProtectedHeader, errors, jwtVerify, type CryptoKey, ty
 import { LRUCache } from 'lru-cache'
 import { z } from 'zod'
 import { AppError } from '../errors.ts'
+import { limitConcurrency } from '../limit-concurrency.ts'
 import type { KeySet } from './key-set.ts'
 
 export interface User {
@@ -37,6 +38,8 @@ const CLOCK_TOLERANCE_SECONDS = 5
 const MAX_TOKEN_LENGTH = 16_384
 /** Auth's own word on a token is trusted for so long, since it also knows of sign-outs. */
 const ASKED_TTL_MS = 60_000
+/** Questions to Auth at once: its limit for one address is not to be spent on made-up tokens. */
+const MAX_QUESTIONS = 4
 
 const claimsSchema = z.looseObject({
   sub: z.guid(),
@@ -53,6 +56,9 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
   const secret = options.jwtSecret === undefined ? undefined : new TextEncoder().encode(options.jwtSecret)
   const issuers = new Set(options.issuers.map(withoutLoopbackNames))
   const verified = new LRUCache<string, User>({ max: options.cacheSize, ttl: 1, ttlResolution: 0, perf: { now } })
+
+  const answers = new LRUCache<string, Promise<boolean>>({ max: options.cacheSize, ttl: ASKED_TTL_MS })
+  const askingSlots = limitConcurrency(MAX_QUESTIONS)
 
   function toUser(payload: JWTPayload): User {
     const claims = claimsSchema.safeParse(payload)
@@ -71,6 +77,16 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
     return toUser(payload)
   }
 
+  /** Anybody can make up tokens: one question a token, few at once, and a no is kept for a while. */
+  function askOnce(token: string): Promise<boolean> {
+    const asked = answers.get(token)
+    if (asked) return asked
+    const answer = askingSlots(() => options.askAuth(token))
+    answers.set(token, answer)
+    answer.catch(() => answers.delete(token))
+    return answer
+  }
+
   async function verifyFresh(token: string): Promise<{ user: User; ttlMs: number }> {
     const { alg, kid } = decodeProtectedHeader(token)
     if (alg === 'ES256' || alg === 'RS256') {
@@ -82,7 +98,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
     if (alg !== 'HS256') throw unauthenticated('This token is signed in a way that is not accepted.')
     if (secret) return keep(await verifyHere(token, secret, 'HS256'))
     const user = toUser(decodeJwt(token))
-    if (!(await options.askAuth(token))) throw unauthenticated('Your session is not valid any more. Sign in again.')
+    if (!(await askOnce(token))) throw unauthenticated('Your session is not valid any more. Sign in again.')
     return { user, ttlMs: Math.min(ASKED_TTL_MS, keep(user).ttlMs) }
   }
 

@@ -122,7 +122,7 @@ create table darkroom.submissions (
   generation_id uuid not null references public.generations (id) on delete cascade,
   index integer not null,
   state varchar not null default 'queued'
-    constraint submissions_state_check check (state in ('queued', 'starting', 'accepted', 'refused', 'unknown')),
+    constraint submissions_state_check check (state in ('queued', 'starting', 'accepted', 'refused', 'unknown', 'lost')),
   outputs jsonb,
   output_bytes bytea,
   output_expires_at timestamptz,
@@ -132,8 +132,10 @@ create table darkroom.submissions (
   primary key (generation_id, index)
 );
 comment on table darkroom.submissions is 'One paid create each: written as starting before the call, with its outcome after it, and never sent twice.';
+comment on column darkroom.submissions.state is
+  'accepted: made and paid, to be stored; unknown: may have been paid; lost: made, but its output can never be stored.';
 comment on column darkroom.submissions.outputs is 'The provider''s links: [{"type": "url", "url": "…"}].';
-comment on column darkroom.submissions.output_bytes is 'An output that came as bytes and could not be stored at once.';
+comment on column darkroom.submissions.output_bytes is 'An output that came as bytes, until it is stored.';
 
 create table darkroom.file_deletions (
   id bigint generated always as identity primary key,
@@ -188,22 +190,19 @@ end $$;
 create trigger discard_folder after delete on public.generations
   for each row execute function darkroom.discard_generation_folder();
 
--- Records stored pictures and the end of their generation together. Answers what it found: recorded, already (an
--- earlier attempt did it), closed (failed or cancelled meanwhile) or gone (deleted meanwhile). After the last two the
--- files have no row and their folder is emptied.
+-- Records stored pictures, and the success once every accepted one is recorded. Answers what it found: recorded,
+-- partial (others of the same generation are still to be stored), or gone (cancelled or deleted meanwhile: the files
+-- have no row and their folder is emptied). A picture that was paid for reopens a generation that was given up.
 create function darkroom.record_images(generation uuid, owner uuid, files_bucket text, stored jsonb, notes jsonb) returns text
 language plpgsql security definer set search_path = '' as $$
 declare
   current public.generations;
 begin
   select * into current from public.generations where id = generation for update;
-  if current.status = 'succeeded' then
-    return 'already';
-  end if;
-  if current.id is null or current.status in ('failed', 'cancelled') then
+  if current.id is null or current.status = 'cancelled' then
     insert into darkroom.file_deletions (bucket, path) values (files_bucket, owner || '/' || generation || '/');
     perform pg_notify('darkroom_file_deletions', '');
-    return case when current.id is null then 'gone' else 'closed' end;
+    return 'gone';
   end if;
   insert into public.images (prompt_id, user_id, generation_id, index, url, size, file_size, mime_type, bucket, storage_path,
     bucket_url, width, height, sha256, thumbnail_path, thumbnail_url, placeholder)
@@ -212,39 +211,56 @@ begin
     image.thumbnail_url, image.placeholder
   from jsonb_to_recordset(stored) as image (index integer, url text, size varchar, file_size bigint, mime_type varchar,
     storage_path text, bucket_url text, width integer, height integer, sha256 varchar, thumbnail_path text,
-    thumbnail_url text, placeholder varchar);
+    thumbnail_url text, placeholder varchar)
+  on conflict (generation_id, index) do nothing;
+  update darkroom.submissions submission set output_bytes = null
+  where generation_id = current.id and output_bytes is not null
+    and exists (select from public.images image where image.generation_id = current.id and image.index = submission.index);
+  if darkroom.has_unstored_output(current.id) then
+    update public.generations set status = 'storing', finished_at = null where id = current.id and status <> 'storing';
+    return 'partial';
+  end if;
   update public.generations
   set status = 'succeeded', progress = 1, error = null, warnings = warnings || notes, finished_at = clock_timestamp()
-  where id = current.id;
-  update darkroom.submissions set output_bytes = null where generation_id = current.id and output_bytes is not null;
+  where id = current.id and status <> 'succeeded';
   return 'recorded';
 end $$;
 
--- Ends a generation that cannot succeed, and empties its folder when something may have been stored.
+-- Whether something that was paid for still waits to be stored.
+create function darkroom.has_unstored_output(generation uuid) returns boolean
+language sql stable set search_path = '' as $$
+  select exists (
+    select from darkroom.submissions submission
+    where generation_id = generation and state = 'accepted'
+      and not exists (select from public.images image where image.generation_id = generation and image.index = submission.index)
+  )
+$$;
+
+-- Ends a generation that cannot succeed, and empties its folder when something may have been stored. Refuses, with
+-- false, while something that was paid for still waits to be stored, and when the generation has ended.
 create function darkroom.fail_generation(generation uuid, reason jsonb) returns boolean
 language plpgsql security definer set search_path = '' as $$
 declare
   current public.generations;
 begin
-  update public.generations
-  set status = 'failed', error = reason, finished_at = clock_timestamp(), started_at = coalesce(started_at, clock_timestamp())
-  where id = generation and status in ('queued', 'running', 'storing')
-  returning * into current;
-  if current.id is null then
+  select * into current from public.generations where id = generation for update;
+  if current.id is null or current.status not in ('queued', 'running', 'storing') or darkroom.has_unstored_output(generation) then
     return false;
   end if;
-  if exists (select from darkroom.submissions where generation_id = generation and state = 'accepted') then
+  update public.generations
+  set status = 'failed', error = reason, finished_at = clock_timestamp(), started_at = coalesce(started_at, clock_timestamp())
+  where id = generation;
+  if exists (select from darkroom.submissions where generation_id = generation and state = 'lost') then
     insert into darkroom.file_deletions (bucket, path)
     values (current.bucket, current.user_id || '/' || current.id || '/');
     perform pg_notify('darkroom_file_deletions', '');
   end if;
-  update darkroom.submissions set output_bytes = null where generation_id = current.id and output_bytes is not null;
   return true;
 end $$;
 
 revoke execute on all functions in schema darkroom from public, anon, authenticated, service_role;
 
--- The bucket. Its size limit and privacy are set by the service from its configuration.
+-- The bucket. The service makes it private where its configuration says so.
 
 insert into storage.buckets (id, name, public) values ('media', 'media', true) on conflict (id) do nothing;
 

@@ -1,5 +1,6 @@
 /** What stands around every route: ids, headers, origins, logs. */
 import assert from 'node:assert/strict'
+import { connect } from 'node:net'
 import { after, before, describe, test } from 'node:test'
 import { createSandbox } from '../../src/local/sandbox.ts'
 import { toLoggedError } from '../../src/log.ts'
@@ -51,6 +52,38 @@ describe('around every request', () => {
     assert.equal(proxied.log.find(({ route }) => route === 'none')?.ip, '9.9.9.9')
   })
 
+  test('no other spelling of a path passes by the guard', async () => {
+    for (const path of ['/API/images/models', '/api/Images/models', '/api/images/MODELS', '/api//images/models', '/api/images/models/', '/Api/models', '/api/MODELS/', '/API/generations', '/api/Generations/', '/%61pi/images/models', '/api/images/%6dodels']) {
+      const { status } = await service.request(path)
+      assert.ok([401, 404].includes(status), `${path}: ${status}`)
+    }
+    for (const path of ['/API/images/test', '/API/images/generate', '/api/images/GENERATE', '/api/images/generate/']) {
+      const { status } = await service.request(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"prompt":"A cat"}' })
+      assert.ok([401, 404].includes(status), `${path}: ${status}`)
+    }
+  })
+
+  test('405 names what is allowed', async () => {
+    const response = await service.request('/api/images/generate', { method: 'PUT', user })
+    assert.deepEqual([response.status, response.headers.get('allow')], [405, 'POST'])
+  })
+
+  for (const [name, raw, status] of [
+    ['junk instead of HTTP', 'junk\r\n\r\n', 400],
+    ['headers beyond all measure', `GET / HTTP/1.1\r\nHost: x\r\nX-Long: ${'a'.repeat(20_000)}\r\n\r\n`, 431],
+    ['no host', 'GET /nothing HTTP/1.1\r\nConnection: close\r\n\r\n', 404],
+    ['a target that is no path', 'GET http://[ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n', 400],
+    ['an expectation that nobody has', 'GET /nothing HTTP/1.1\r\nHost: x\r\nExpect: wonders\r\nConnection: close\r\n\r\n', 404],
+  ] as const) {
+    test(`${name} is answered in the same shape`, async () => {
+      const text = await sendRaw(service.url, raw)
+      assert.match(text, new RegExp(`^HTTP/1.1 ${status} `))
+      const body = JSON.parse(text.slice(text.indexOf('\r\n\r\n') + 4)) as { error: string; code: string; requestId: string }
+      assert.ok(body.error.length > 10)
+      assert.match(text, new RegExp(`x-request-id: ${body.requestId}`, 'i'))
+    })
+  }
+
   test('health tells version, uptime, services and providers', async () => {
     const health = (await (await service.request('/health')).json()) as { status: string; version: string; uptimeSeconds: number; services: Record<string, { status: string; latencyMs: number }>; providers: Record<string, { status: string }> }
     assert.equal(health.status, 'ok')
@@ -83,6 +116,14 @@ describe('around every request', () => {
     assert.match(logged, /"code":"E1"/)
   })
 })
+
+function sendRaw(url: string, text: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1', () => socket.write(text))
+    let answer = ''
+    socket.setEncoding('utf8').on('data', (chunk: string) => (answer += chunk)).on('end', () => resolve(answer)).on('error', reject)
+  })
+}
 
 describe('local mode', () => {
   test('the sandbox stands in for a provider without a key, says so, and answers under its own name', async () => {

@@ -19,6 +19,8 @@ const CASES: Case[] = [
   { behaviour: 'rate-limit-long', status: 429, code: 'provider_rate_limited', creates: 1 },
   { behaviour: 'server-error', times: 3, status: 502, code: 'provider_failed', creates: 3 },
   { behaviour: 'proxy-error', status: 502, code: 'submission_unknown', creates: 1 },
+  { behaviour: 'gateway-error', status: 502, code: 'submission_unknown', creates: 1 },
+  { behaviour: 'proxy-conflict', status: 502, code: 'submission_unknown', creates: 1 },
   { behaviour: 'cut', status: 502, code: 'submission_unknown', creates: 1 },
   { behaviour: 'drop', status: 502, code: 'submission_unknown', creates: 1 },
   { behaviour: 'html', status: 502, code: 'submission_unknown', creates: 1 },

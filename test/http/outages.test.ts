@@ -62,25 +62,74 @@ describe('a database that is down', () => {
   }
 })
 
-test('a picture whose row cannot be written leaves no file, and its generation does not stay open', async () => {
-  const service = await startTestService()
-  const user = await signUp()
-  // What no code foresees: the table refuses this user's images.
-  await sql(`create or replace function public.refuse_images() returns trigger language plpgsql as $$ begin if new.user_id = '${user.id}' then raise exception 'refused'; end if; return new; end $$`)
-  await sql('create trigger refuse before insert on public.images for each row execute function public.refuse_images()')
-  try {
+describe('a database that refuses what nobody foresaw', () => {
+  let service: TestService
+  before(async () => {
+    service = await startTestService({ env: { STORE_RETRY_SECONDS: '2' } })
+  })
+  after(() => service.close())
+
+  async function refuse(table: string, condition: string): Promise<() => Promise<void>> {
+    await sql(`create or replace function public.refuse() returns trigger language plpgsql as $$ begin if ${condition} then raise exception 'refused'; end if; return new; end $$`)
+    await sql(`create trigger refuse before insert or update on ${table} for each row execute function public.refuse()`)
+    return async () => {
+      await sql(`drop trigger refuse on ${table}`)
+      await sql('drop function public.refuse')
+    }
+  }
+
+  test('leaves no file without its row, tells so, and stores the paid picture once it can', async () => {
+    const user = await signUp()
+    const creates = service.simulator.requests.length
+    const allow = await refuse('public.images', `new.user_id = '${user.id}'`)
     const response = await service.generate(user, { prompt: 'A cat' })
     const { code, error, generationId } = (await response.json()) as Failure
     assert.deepEqual([response.status, code], [500, 'internal_error'])
+    assert.match(error, /made and paid/)
     assert.doesNotMatch(error, /refused|exception|P0001/)
-    assert.equal(await statusOf(generationId), 'failed')
-    await eventually(async () => (await storedFiles(user.id)).length === 0, 'the files are removed')
-    assert.equal(service.simulator.requests.length, 1)
-  } finally {
-    await service.close()
-    await sql('drop trigger refuse on public.images')
-    await sql('drop function public.refuse_images')
-  }
+    assert.equal((await storedFiles(user.id)).length, 0)
+    await allow()
+    await succeeded(generationId)
+    assert.equal((await storedFiles(user.id)).length, 2)
+    assert.equal(service.simulator.requests.length - creates, 1)
+  })
+
+  test('does not make a paid answer after a refused one look refused', async () => {
+    const creates = service.simulator.requests.length
+    const allow = await refuse('darkroom.submissions', `new.state = 'accepted'`)
+    service.simulator.behave('rate-limit', 'ok')
+    const request = service.generate(await signUp(), { prompt: 'A cat' })
+    await eventually(async () => service.log.some(({ msg }) => msg === 'the outcome of a paid call cannot be written yet'), 'the write is refused')
+    await allow()
+    assert.equal((await request).status, 200)
+    assert.equal(service.simulator.requests.length - creates, 2)
+  })
+
+  test('an answer that comes after its generation was given up is stored all the same', async () => {
+    const user = await signUp()
+    const creates = service.simulator.requests.length
+    const release = service.simulator.hold()
+    const request = service.generate(user, { prompt: 'Two cats', n: 2 })
+    await eventually(async () => service.simulator.requests.length === creates + 2, 'the provider was asked')
+    const [row] = await sql<{ id: string }>('select id from public.generations where user_id = $1', [user.id])
+    // What a second worker does when the first one's heartbeat was lost.
+    await sql(`update darkroom.submissions set state = 'unknown', error = '{"code":"submission_unknown","message":"Lost."}' where generation_id = $1`, [row!.id])
+    assert.deepEqual(await sql(`select darkroom.fail_generation($1, '{"code":"submission_unknown","message":"Lost."}') as ended`, [row!.id]), [{ ended: true }])
+    assert.equal((await request).status, 502)
+    release()
+    await succeeded(row!.id)
+    assert.equal((await imagesOf(row!.id)).length, 2)
+    assert.equal(service.simulator.requests.length - creates, 2)
+  })
+
+  test('a generation cannot be failed while a paid output waits to be stored', async () => {
+    const user = await signUp()
+    service.simulator.behave('file-hang-once')
+    const request = service.generate(user, { prompt: 'A cat' })
+    const { id } = await eventually(async () => (await sql<{ id: string }>(`select id from public.generations where user_id = $1 and status = 'storing'`, [user.id]))[0], 'it is being stored')
+    assert.deepEqual(await sql(`select darkroom.fail_generation($1, '{}') as ended`, [id]), [{ ended: false }])
+    assert.equal((await request).status, 200)
+  })
 })
 
 describe('a storage that is down', () => {
@@ -118,6 +167,15 @@ describe('a storage that is down', () => {
       assert.equal(kept.length, 0, 'the bytes that were kept are let go')
     })
   }
+
+  test('every picture of a request is kept, base64 or not', async () => {
+    line.cut()
+    const response = await service.generate(await signUp(), { prompt: 'Three cats', n: 3, providerOptions: { modelark: { responseFormat: 'b64_json' } } })
+    const { generationId } = (await response.json()) as Failure
+    line.restore()
+    await succeeded(generationId)
+    assert.equal((await imagesOf(generationId)).length, 3)
+  })
 
   test('a later process stores what an earlier one could not, base64 included', async () => {
     const { generationId } = await generateDuringOutage('b64_json')

@@ -10,7 +10,7 @@ describe('the guard of downloads', () => {
   after(() => guard.close())
   const open = (url: string, trustedOrigin?: string) => guard.open(url, { trustedOrigin, signal: AbortSignal.timeout(5000) })
 
-  for (const address of ['127.0.0.1', '10.1.2.3', '172.16.0.1', '192.168.1.1', '169.254.169.254', '100.64.0.1', '0.0.0.0', '224.0.0.1', '255.255.255.255', '192.0.2.1', '198.18.0.1', '::1', '::', 'fe80::1', 'fd00::1', '::ffff:127.0.0.1', '::ffff:a9fe:a9fe', '64:ff9b::7f00:1', '2002:7f00:1::', '2001:0:7f00:1::', 'ff02::1', 'nonsense', '']) {
+  for (const address of ['127.0.0.1', '10.1.2.3', '172.16.0.1', '192.168.1.1', '169.254.169.254', '100.64.0.1', '0.0.0.0', '224.0.0.1', '255.255.255.255', '192.0.2.1', '198.18.0.1', '::1', '::', 'fe80::1', 'fd00::1', '::ffff:127.0.0.1', '::ffff:a9fe:a9fe', '64:ff9b::7f00:1', '2002:7f00:1::', '2001:0:7f00:1::', 'ff02::1', '::7f00:1', 'nonsense', '']) {
     test(`${JSON.stringify(address)} is not public`, () => assert.equal(isPublicAddress(address), false))
   }
   for (const address of ['1.1.1.1', '142.250.1.1', '2606:4700::1111']) test(`${address} is public`, () => assert.equal(isPublicAddress(address), true))

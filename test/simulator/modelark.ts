@@ -13,7 +13,7 @@ import sharp from 'sharp'
 import { checkImageRequest } from './modelark-rules.ts'
 
 /** What the create call does instead of answering well. */
-export type CreateBehaviour = 'rate-limit' | 'rate-limit-long' | 'server-error' | 'proxy-error' | 'cut' | 'drop' | 'hang' | 'html' | 'moderation' | 'output-moderation' | 'auth' | 'quota' | 'overdue' | 'not-found' | 'item-error' | 'b64' | 'empty'
+export type CreateBehaviour = 'rate-limit' | 'rate-limit-long' | 'server-error' | 'proxy-error' | 'gateway-error' | 'proxy-conflict' | 'cut' | 'drop' | 'hang' | 'html' | 'moderation' | 'output-moderation' | 'auth' | 'quota' | 'overdue' | 'not-found' | 'item-error' | 'b64' | 'empty'
 /** What the file behind the answered link does. */
 export type FileBehaviour = 'file-html' | 'file-svg' | 'file-huge' | 'file-endless' | 'file-redirect-inward' | 'file-redirect-loop' | 'file-expired' | 'file-cut' | 'file-truncated' | 'file-error-once' | 'file-inward' | 'file-wrong-type' | 'file-hang' | 'file-hang-once' | 'file-bomb'
 export type Behaviour = CreateBehaviour | FileBehaviour
@@ -50,7 +50,7 @@ export interface SimulatorOptions {
 }
 
 const HUGE_BYTES = 200 * 1024 * 1024
-const CREATE: ReadonlySet<string> = new Set(['rate-limit', 'rate-limit-long', 'server-error', 'proxy-error', 'cut', 'drop', 'hang', 'html', 'moderation', 'output-moderation', 'auth', 'quota', 'overdue', 'not-found', 'item-error', 'b64', 'empty'])
+const CREATE: ReadonlySet<string> = new Set(['rate-limit', 'rate-limit-long', 'server-error', 'proxy-error', 'gateway-error', 'proxy-conflict', 'cut', 'drop', 'hang', 'html', 'moderation', 'output-moderation', 'auth', 'quota', 'overdue', 'not-found', 'item-error', 'b64', 'empty'])
 
 interface StoredFile {
   width: number
@@ -180,6 +180,8 @@ async function misbehave(behaviour: CreateBehaviour, response: ServerResponse, b
       return sendError(response, 429, 'AccountRateLimitExceeded', 'rate limit exceeded')
     case 'server-error': return sendError(response, 500, 'InternalServiceError', 'The service encountered an unexpected internal error.')
     case 'proxy-error': return void response.writeHead(502, { 'content-type': 'text/html' }).end('<html><body><h1>502 Bad Gateway</h1></body></html>')
+    case 'gateway-error': return sendJson(response, 504, { error: { message: 'upstream timed out', type: 'None', code: '504' } })
+    case 'proxy-conflict': return void response.writeHead(409, { 'content-type': 'text/html' }).end('<html>conflict</html>')
     case 'moderation': return sendError(response, 400, 'InputTextSensitiveContentDetected', 'The request failed because the input text may contain sensitive information.')
     case 'output-moderation': return sendError(response, 400, 'OutputImageSensitiveContentDetected', 'The request failed because the output image may contain sensitive information.')
     case 'auth': return sendError(response, 401, 'AuthenticationError', 'the API key in the request is missing or invalid')

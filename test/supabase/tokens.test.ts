@@ -153,14 +153,18 @@ describe('a project that signs with a secret that the service does not have', ()
     const auth = await startAuthServer()
     const service = await startTestService({ env: { SUPABASE_URL: auth.url, SUPABASE_JWT_SECRET: '' } })
     const token = await new SignJWT(defaultClaims(auth.issuer) as JWTPayload).setProtectedHeader({ alg: 'HS256', kid: 'x' }).sign(new TextEncoder().encode(SECRET))
+    const third = await new SignJWT({ ...defaultClaims(auth.issuer), session_id: 'third' } as JWTPayload).setProtectedHeader({ alg: 'HS256', kid: 'x' }).sign(new TextEncoder().encode(SECRET))
     const other = await new SignJWT({ ...defaultClaims(auth.issuer), session_id: 'other' } as JWTPayload).setProtectedHeader({ alg: 'HS256', kid: 'x' }).sign(new TextEncoder().encode(SECRET))
     const ask = async (bearer: string) => (await service.request('/api/images/models', { headers: { authorization: `Bearer ${bearer}` } })).status
     try {
       assert.deepEqual([await ask(token), await ask(token), auth.userCalls], [200, 200, 1])
       auth.userStatus = 403
       assert.equal(await ask(other), 401)
+      assert.deepEqual([await ask(other), auth.userCalls], [401, 2], 'a no is kept for a while')
       auth.userStatus = 500
-      assert.equal(await ask(other), 503)
+      assert.equal(await ask(third), 503)
+      auth.userStatus = 200
+      assert.equal(await ask(third), 200, 'a failure is not kept')
     } finally {
       await service.close()
       await auth.close()
