@@ -36,7 +36,7 @@ const CASES: Case[] = [
   { behaviour: 'file-html', status: 502, code: 'output_invalid', creates: 1 },
   { behaviour: 'file-svg', status: 502, code: 'output_invalid', creates: 1 },
   { behaviour: 'file-truncated', status: 502, code: 'output_invalid', creates: 1 },
-  { behaviour: 'file-bomb', status: 502, code: 'output_invalid', creates: 1 },
+  { behaviour: 'file-bomb', status: 502, code: 'output_too_large', creates: 1 },
   { behaviour: 'file-huge', status: 502, code: 'output_too_large', creates: 1 },
   { behaviour: 'file-endless', status: 502, code: 'output_too_large', creates: 1 },
   { behaviour: 'file-redirect-inward', status: 502, code: 'output_invalid', creates: 1 },
