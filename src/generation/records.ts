@@ -118,7 +118,9 @@ export interface Records {
   saveNotAccepted(generationId: string, index: number, state: 'refused' | 'unknown', error: RecordedError): Promise<void>
   /** Gives a claimed submission back: the provider surely did not accept it, and this process must go. */
   releaseSubmission(generationId: string, index: number): Promise<void>
-  /** The output that came as bytes, kept until it is stored. */
+  /** Keeps an output that came as bytes until it is stored: no link leads to it again. */
+  keepBytes(generationId: string, index: number, bytes: Uint8Array): Promise<void>
+  /** What `keepBytes` kept. */
   getBytes(generationId: string, index: number): Promise<Uint8Array | undefined>
   /** An accepted output that can never be stored. */
   saveLost(generationId: string, index: number, error: RecordedError): Promise<void>

@@ -55,7 +55,8 @@ export function createImageRunner(options: ImageRunnerOptions): RunGeneration {
     const work = await records.findWork(generationId)
     if (!work) logger.info({ generationId, provider: found.plan.provider }, 'a generation was deleted while it was made')
     if (!work || !isOpen(work)) return DONE
-    const result = await storeAll(work, provider?.trustedOrigin, fresh, stopping)
+    // Bytes are written down while they are stored: whichever is done first, they survive this process.
+    const [result] = await Promise.all([storeAll(work, provider?.trustedOrigin, fresh, stopping), keepAllBytes(work, fresh)])
     return handedBack ? { done: false, retryAfterMs: 0 } : result
   }
 
@@ -101,6 +102,12 @@ export function createImageRunner(options: ImageRunnerOptions): RunGeneration {
     if (started.outputs[0]) fresh.set(index, started.outputs[0])
     await persist(work, expiresAt, () => records.saveAccepted(work.id, index, { ...started, expiresAt }))
     return false
+  }
+
+  async function keepAllBytes(work: GenerationWork, fresh: Map<number, Output>): Promise<void> {
+    const until = new Date(Date.now() + options.outputLifetimeMs)
+    const keeping = [...fresh].flatMap(([index, output]) => (output.type === 'bytes' ? [persist(work, until, () => records.keepBytes(work.id, index, output.bytes))] : []))
+    await Promise.all(keeping)
   }
 
   function persist<T>({ id: generationId }: GenerationWork, until: Date, write: () => Promise<T>): Promise<T> {

@@ -99,7 +99,8 @@ function logRequest(logger: Logger, ctx: Context, { requestId, durationMs }: { r
   const failure = ctx.state.failure as AppError | undefined
   const aborted = !ctx.res.writableFinished
   // The pattern, not the path: paths of strangers are not worth remembering, may hold secrets, and may not even parse.
-  const route = String((ctx as { _matchedRoute?: unknown })._matchedRoute ?? 'none')
+  const matched = (ctx as { _matchedRoute?: unknown })._matchedRoute
+  const route = typeof matched === 'string' ? matched : 'none'
   const status = aborted ? CLIENT_CLOSED_REQUEST : ctx.status
   const line = {
     requestId,

@@ -68,16 +68,11 @@ export function createRecords(database: Database, enqueue: Enqueue): Records {
 
     async saveAccepted(generationId, index, { outputs, expiresAt, providerRequestId, warnings }) {
       const links = outputs.filter((output) => output.type === 'url')
-      const bytes = outputs.find((output) => output.type === 'bytes')?.bytes
-      await query(SAVE_ACCEPTED, [
-        generationId,
-        index,
-        toJson(links),
-        expiresAt,
-        providerRequestId === undefined ? null : toStorableText(providerRequestId),
-        toJson(warnings),
-        bytes === undefined ? null : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength),
-      ])
+      await query(SAVE_ACCEPTED, [generationId, index, toJson(links), expiresAt, providerRequestId === undefined ? null : toStorableText(providerRequestId), toJson(warnings)])
+    },
+
+    async keepBytes(generationId, index, bytes) {
+      await query(KEEP_BYTES, [generationId, index, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)])
     },
 
     async getBytes(generationId, index) {
@@ -210,11 +205,17 @@ const CLAIM_SUBMISSIONS = `
 const SAVE_ACCEPTED = `
   with accepted as (
     update darkroom.submissions
-    set state = 'accepted', outputs = $3, output_expires_at = $4, provider_request_id = $5, output_bytes = $7, error = null, updated_at = now()
+    set state = 'accepted', outputs = $3, output_expires_at = $4, provider_request_id = $5, error = null, updated_at = now()
     where generation_id = $1 and index = $2 and state <> 'accepted' returning generation_id
   )
   update public.generations set status = 'storing', error = null, finished_at = null, warnings = warnings || $6::jsonb
   where id in (select generation_id from accepted) and status <> 'cancelled'`
+
+/** Nothing is kept for a picture that has its row already. */
+const KEEP_BYTES = `
+  update darkroom.submissions set output_bytes = $3
+  where generation_id = $1 and index = $2 and state = 'accepted'
+    and not exists (select from public.images image where image.generation_id = $1 and image.index = $2)`
 
 interface WorkRow {
   id: string
