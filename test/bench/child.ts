@@ -8,6 +8,8 @@ export interface Child<Ready> {
   /** What it told when it was ready. */
   ready: Ready
   usage(): Promise<Usage>
+  /** The end of what it has printed. A service at work prints warnings only, which is nothing when all is well. */
+  lastWords(): string
 }
 
 export interface Usage {
@@ -22,6 +24,7 @@ export type ChildMessage = { type: 'ready'; [name: string]: unknown } | ({ type:
 /** Set for children: the bench refuses to run within itself. */
 export const CHILD_MARK = 'DARKROOM_BENCH_CHILD'
 
+const LAST_WORDS_CHARACTERS = 4000
 const START_TIMEOUT_MS = 120_000
 const ANSWER_TIMEOUT_MS = 10_000
 const STOP_TIMEOUT_MS = 20_000
@@ -34,15 +37,14 @@ const STOP_TIMEOUT_MS = 20_000
 export async function startChild<Ready>(bench: Bench, options: { script: string; core: number; env?: Record<string, string> }): Promise<Child<Ready>> {
   // Our own flags (a debugger, a profiler, the test runner) are not for it: `spawn` hands none on.
   const [command, args] = pinned(options.core, process.execPath, [path.resolve(import.meta.dirname, options.script)])
-  const output = process.env.DARKROOM_DEBUG ? 'inherit' : 'ignore'
-  const child = spawn(command, args, { stdio: ['ignore', output, 'pipe', 'ipc'], env: { ...process.env, ...options.env, NODE_NO_WARNINGS: '1', [CHILD_MARK]: '1' } })
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe', 'ipc'], env: { ...process.env, ...options.env, NODE_NO_WARNINGS: '1', [CHILD_MARK]: '1' } })
   let lastWords = ''
-  child.stderr!.setEncoding('utf8').on('data', (chunk: string) => (lastWords = (lastWords + chunk).slice(-4000)))
+  for (const output of [child.stdout, child.stderr]) output!.setEncoding('utf8').on('data', (chunk: string) => (lastWords = (lastWords + chunk).slice(-LAST_WORDS_CHARACTERS)))
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()).once('error', () => resolve()))
   bench.defer(() => stopChild(child, exited))
   try {
     const { type: _, ...ready } = await nextMessage(child, 'ready', START_TIMEOUT_MS)
-    return { ready: ready as Ready, usage: () => askUsage(child) }
+    return { ready: ready as Ready, usage: () => askUsage(child), lastWords: () => lastWords }
   } catch (error) {
     throw new Error(`${options.script} did not start: ${(error as Error).message}\n${lastWords}`, { cause: error })
   }

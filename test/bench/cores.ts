@@ -14,9 +14,10 @@ export function pinned(core: number, command: string, args: string[]): [command:
   return canPin ? ['taskset', ['-c', String(core), command, ...args]] : [command, args]
 }
 
-/** Moves this process, with every thread it has. */
+/** Moves this process, with every thread it has. It is tried again when a thread ended while it was looked at. */
 export function pinThisProcess(core: number): void {
-  if (canPin) execFileSync('taskset', ['-a', '-c', '-p', String(core), String(process.pid)], { stdio: 'ignore' })
+  const pin = () => execFileSync('taskset', ['-a', '-c', '-p', String(core), String(process.pid)], { stdio: 'ignore' })
+  if (canPin && ![1, 2, 3].some(() => succeeds(pin))) throw new Error(`This process cannot be pinned to core ${core}.`)
 }
 
 /** @returns a function that tells which share of the time each core was busy since. */

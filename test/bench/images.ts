@@ -29,7 +29,7 @@ const SCENARIOS: Scenario[] = [
   { what: 'url, 32 at once', format: 'url', load: { concurrency: 32, count: 48 }, target: 0.6 },
   { what: 'base64, 1 at once', format: 'b64_json', load: { concurrency: 1, count: 6 }, target: 0.6 },
   { what: 'base64, 32 at once', format: 'b64_json', load: { concurrency: 32, count: 48 }, target: 0.6 },
-  { what: 'url, at a fixed rate', format: 'url', load: { rateOf: 'url, 32 at once', count: 16 } },
+  { what: 'url, at a fixed rate', format: 'url', load: { rateOf: 'url, 32 at once', count: 12 } },
 ]
 
 interface Measurement {
@@ -86,7 +86,7 @@ async function measureOnce(services: ImageServices, service: Service, format: Sc
   const body = JSON.stringify({ prompt: 'A tea house in the rain', model: 'seedream-4-0-250828', size: `${SIZE.width}x${SIZE.height}`, providerOptions: { modelark: { responseFormat: format } } })
   const send = async () => {
     const answer = await client.post(`${service.ready.url}/api/images/generate`, { authorization: `Bearer ${services.user.token}` }, body)
-    if (answer.status !== 200) throw new Error(`An answer of status ${answer.status}: ${answer.body.slice(0, 500)}`)
+    if (answer.status !== 200) throw new Error(`An answer of status ${answer.status}: ${answer.body.slice(0, 500)}\n${service.lastWords()}`)
     generationIds.push(checkAnswer(answer.body))
   }
   const before = await service.usage()
