@@ -1,7 +1,7 @@
 /** Finds what fell between two stools: open generations that no job stands for, files that wait to be removed, keys that are over. */
 import type { Logger } from '../log.ts'
 import type { Database } from '../supabase/database.ts'
-import { IDEMPOTENCY_KEY_LIFE } from '../supabase/records.ts'
+import { IDEMPOTENCY_KEY_LIFE } from '../supabase/idempotency-keys.ts'
 import type { JobHandler } from './dispatcher.ts'
 import type { Queue } from './queue.ts'
 import { FILE_DELETIONS, GENERATIONS } from './queue.ts'

@@ -1,10 +1,11 @@
 /** The rows, over the direct connection: several tables change together, and with the queue. */
 import type { ImagePlan } from '../generation/image-request.ts'
-import { AppError } from '../errors.ts'
 import { toSizeText } from '../generation/catalog.ts'
-import type { Output, Warning } from '../generation/provider.ts'
-import type { Generation, GenerationStatus, GenerationWork, IdempotencyKey, RecordedError, Records, StoredImage, Submission } from '../generation/records.ts'
+import type { Output } from '../generation/provider.ts'
+import type { GenerationStatus, GenerationWork, RecordedError, Records, Submission } from '../generation/records.ts'
 import { toJson, toStorableText, type Database, type Query } from './database.ts'
+import { toGeneration, toImageRow, type GenerationRow } from './generation-rows.ts'
+import { findKey, takeKey } from './idempotency-keys.ts'
 
 /** Puts a generation's job into the queue, within the transaction that `query` belongs to. */
 export type Enqueue = (query: Query, generationId: string) => Promise<void>
@@ -118,31 +119,6 @@ export function createRecords(database: Database, enqueue: Enqueue): Records {
   }
 }
 
-/**
- * Takes the key, or finds the generation that has it. Whoever comes second waits here for the first one's commit, so
- * that fifty at once make one generation.
- */
-async function takeKey(tx: Query, userId: string, { key, route, bodySha256 }: IdempotencyKey): Promise<string | undefined> {
-  await tx(`delete from darkroom.idempotency_keys where user_id = $1 and route = $2 and key = $3 and created_at < now() - ${IDEMPOTENCY_KEY_LIFE}`, [userId, route, key])
-  const taken = await tx('insert into darkroom.idempotency_keys (user_id, route, key, body_sha256) values ($1, $2, $3, $4) on conflict do nothing returning key', [userId, route, key, bodySha256])
-  if (taken.length > 0) return undefined
-  return await findKey(tx, userId, { key, route, bodySha256 })
-}
-
-async function findKey(query: Query, userId: string, { key, route, bodySha256 }: IdempotencyKey): Promise<string | undefined> {
-  const [earlier] = await query<{ body_sha256: string; generation_id: string | null }>(
-    `select body_sha256, generation_id from darkroom.idempotency_keys where user_id = $1 and route = $2 and key = $3 and created_at >= now() - ${IDEMPOTENCY_KEY_LIFE}`,
-    [userId, route, key],
-  )
-  if (!earlier) return undefined
-  if (earlier.body_sha256 !== bodySha256) throw new AppError('idempotency_mismatch', 'This Idempotency-Key was used for another request. Take a new key for a new request.')
-  if (earlier.generation_id === null) throw new AppError('not_found', 'The generation that this Idempotency-Key stood for was deleted.')
-  return earlier.generation_id
-}
-
-/** Long enough for a client that retries over night. */
-export const IDEMPOTENCY_KEY_LIFE = `interval '24 hours'`
-
 const INSERT_GENERATION = `
   with prompt as (
     insert into public.prompts (user_id, prompt, model_used, type, size) values ($1, $2, $3, $4, $5) returning id
@@ -242,101 +218,5 @@ function toWork(row: WorkRow): GenerationWork {
       error: submission.error ?? undefined,
       isRecorded: submission.isRecorded,
     })),
-  }
-}
-
-interface ImageRow {
-  id: string
-  index: number
-  url: string | null
-  size: string
-  file_size: number
-  mime_type: string
-  storage_path: string
-  bucket_url: string | null
-  width: number
-  height: number
-  sha256: string
-  thumbnail_path: string
-  thumbnail_url: string | null
-  placeholder: string
-}
-
-interface GenerationRow {
-  id: string
-  prompt_id: string
-  kind: string
-  requested_model: string
-  model: string
-  provider: string
-  status: GenerationStatus
-  progress: number | null
-  error: RecordedError | null
-  warnings: Warning[]
-  estimated_cost_micros: number | null
-  created_at: Date
-  created_at_micros: string
-  version: string
-  started_at: Date | null
-  finished_at: Date | null
-  images: ImageRow[]
-}
-
-function toGeneration(row: GenerationRow): Generation {
-  return {
-    id: row.id,
-    promptId: row.prompt_id,
-    kind: row.kind,
-    requestedModel: row.requested_model,
-    model: row.model,
-    provider: row.provider,
-    status: row.status,
-    progress: row.progress,
-    error: row.error,
-    warnings: row.warnings,
-    estimatedCostMicros: row.estimated_cost_micros,
-    createdAt: row.created_at,
-    createdAtMicros: row.created_at_micros,
-    version: row.version,
-    startedAt: row.started_at,
-    finishedAt: row.finished_at,
-    images: row.images.map(toImage),
-  }
-}
-
-function toImage(row: ImageRow): StoredImage & { id: string } {
-  return {
-    id: row.id,
-    index: row.index,
-    url: row.url,
-    size: row.size,
-    fileSize: row.file_size,
-    mimeType: row.mime_type,
-    storagePath: row.storage_path,
-    bucketUrl: row.bucket_url,
-    width: row.width,
-    height: row.height,
-    sha256: row.sha256,
-    thumbnailPath: row.thumbnail_path,
-    thumbnailUrl: row.thumbnail_url,
-    placeholder: row.placeholder,
-  }
-}
-
-function toImageRow(image: StoredImage): Omit<ImageRow, 'id'> {
-  return {
-    index: image.index,
-    url: image.url,
-    size: image.size,
-    file_size: image.fileSize,
-    mime_type: image.mimeType,
-    storage_path: image.storagePath,
-    bucket_url: image.bucketUrl,
-    width: image.width,
-    height: image.height,
-    sha256: image.sha256,
-    thumbnail_path: image.thumbnailPath,
-    thumbnail_url: image.thumbnailUrl,
-    placeholder: image.placeholder,
   }
 }

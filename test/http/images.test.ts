@@ -115,6 +115,28 @@ describe('POST /api/images/generate', () => {
     assert.equal('seed' in service.simulator.requests.at(-1)!.body, false)
   })
 
+  test('a hundred prompts, sixteen at once: a hundred rows, each with its own file', async () => {
+    const owner = await signUp()
+    const prompts = Array.from({ length: 100 }, (_, index) => `Cat number ${index} ${'in a hat '.repeat(index % 5)}`.trim())
+    const left = [...prompts]
+    const before = service.simulator.billed()
+    await Promise.all(
+      Array.from({ length: 16 }, async () => {
+        for (let prompt = left.pop(); prompt !== undefined; prompt = left.pop()) assert.equal((await service.generate(owner, { prompt, size: left.length % 3 === 0 ? '512x512' : '1024x1024' })).status, 200)
+      }),
+    )
+    assert.equal(service.simulator.billed() - before, 100)
+    const { data } = await owner.client.from('images').select('sha256, file_size, bucket_url, prompts(prompt)')
+    const rows = data as unknown as { sha256: string; file_size: number; bucket_url: string; prompts: { prompt: string } }[]
+    assert.deepEqual(new Set(rows.map((row) => row.prompts.prompt)), new Set(prompts))
+    for (const row of rows) {
+      const bytes = Buffer.from(await (await fetch(row.bucket_url)).arrayBuffer())
+      assert.deepEqual([bytes.length, createHash('sha256').update(bytes).digest('hex')], [row.file_size, row.sha256])
+    }
+    assert.equal((await stranger.client.from('images').select('id').eq('user_id', owner.id)).data?.length, 0)
+    assert.equal((await storedFiles(owner.id)).length, 200)
+  })
+
   test('refuses to work in another user’s name', async () => {
     const response = await service.generate(user, { prompt: 'A cat', userId: stranger.id })
     assert.equal(response.status, 403)
