@@ -68,6 +68,7 @@ function nextMessage<Type extends ChildMessage['type']>(child: ChildProcess, typ
 }
 
 async function askUsage(child: ChildProcess): Promise<Usage> {
+  if (!child.connected) throw new Error(`A service ended with ${child.signalCode ?? `code ${child.exitCode}`} in the middle of its work.`)
   const answer = nextMessage(child, 'usage', ANSWER_TIMEOUT_MS)
   child.send('usage')
   const { cpuMs, peakMemory } = await answer

@@ -7,7 +7,8 @@ export const SERVICE_CORE = 0
 /** The stubs and the load share this one. */
 export const STUB_CORE = 1
 
-export const canPin = availableParallelism() >= 2 && succeeds(() => execFileSync('taskset', ['--version'], { stdio: 'ignore' }))
+/** Containers may leave a process neither of these cores, and other systems have no such command. */
+export const canPin = availableParallelism() >= 2 && [SERVICE_CORE, STUB_CORE].every((core) => succeeds(() => execFileSync('taskset', ['-c', String(core), 'true'], { stdio: 'ignore' })))
 
 /** A command line that runs on one core, where this system can do that. */
 export function pinned(core: number, command: string, args: string[]): [command: string, args: string[]] {

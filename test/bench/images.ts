@@ -18,7 +18,7 @@ const MIB = 1024 * 1024
 interface Scenario {
   what: string
   format: 'url' | 'b64_json'
-  /** `rate`: half of what the slower one did at 32 at once, which both can keep up with. */
+  /** `rateOf`: half of what the slower one did in that scenario, which both can keep up with. */
   load: { concurrency: number; count: number } | { rateOf: string; count: number }
   target?: number
 }

@@ -17,8 +17,8 @@ export function toText(facts: Facts, reports: readonly RowReport[]): string {
 }
 
 function rowToText({ row, figures, notes, failures }: RowReport): string {
-  const lines = align([HEAD, ...figures.map(toCells)])
-  return [`${row.name}: ${row.title}`, '', ...lines, '', ...notes.map((note) => `- ${note}`), ...failures.map((failure) => `FAILED: ${failure}`)].join('\n')
+  const lines = figures.length > 0 ? ['', ...align([HEAD, ...figures.map(toCells)]), ''] : []
+  return [`${row.name}: ${row.title}`, ...lines, ...notes.map((note) => `- ${note}`), ...failures.map((failure) => `FAILED: ${failure}`)].join('\n')
 }
 
 function toCells(figure: Figure): string[] {
