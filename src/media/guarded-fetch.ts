@@ -36,7 +36,7 @@ export function createGuardedFetch(options: { timeoutMs: number }): GuardedFetch
     const agent = isTrusted ? trusted : guarded
     // `request` neither follows redirects nor inflates: what is counted is what is read.
     return await agent.request({ origin: url.origin, path: url.pathname + url.search, method: 'GET', headers: { accept: '*/*', 'accept-encoding': 'identity' }, signal }).catch((error: unknown) => {
-      throw toDownloadError(error)
+      throw downloadErrorOf(error)
     })
   }
 
@@ -104,7 +104,7 @@ function statusError(status: number): AppError {
 }
 
 /** What a failed or cut transfer becomes. A refused address is final, anything else may pass. */
-export function toDownloadError(error: unknown): AppError {
+export function downloadErrorOf(error: unknown): AppError {
   if (error instanceof AppError) return error
   if (error instanceof RefusedAddressError || (error instanceof Error && error.cause instanceof RefusedAddressError)) return refused('it leads to a private address')
   return new AppError('output_unavailable', "The provider's file could not be fetched.", { cause: error })

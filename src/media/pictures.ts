@@ -4,7 +4,7 @@ import sharp, { type Sharp } from 'sharp'
 import { rgbaToThumbHash } from 'thumbhash'
 import { AppError } from '../errors.ts'
 import type { Media } from '../generation/files.ts'
-import { toDownloadError, type GuardedFetch, type OpenedFile } from './guarded-fetch.ts'
+import { downloadErrorOf, type GuardedFetch, type OpenedFile } from './guarded-fetch.ts'
 
 /** What may be stored and shown. SVG is left out: it is a program. */
 const PICTURE_TYPES: Record<string, string> = { 'image/jpeg': 'jpg', 'image/png': 'png', 'image/webp': 'webp', 'image/avif': 'avif', 'image/gif': 'gif' }
@@ -103,7 +103,7 @@ async function readWhole(file: OpenedFile, maxBytes: number): Promise<Uint8Array
       chunks.push(chunk)
     }
   } catch (error) {
-    throw toDownloadError(error)
+    throw downloadErrorOf(error)
   }
   return Buffer.concat(chunks, size)
 }
