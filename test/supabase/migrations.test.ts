@@ -98,7 +98,7 @@ describe('the migrations on a hosted project', () => {
 
   test('the service’s own state is out of reach for every role of the Data API', async () => {
     for (const role of ['anon', 'authenticated', 'service_role']) {
-      for (const text of ['select * from darkroom.submissions', 'select * from darkroom.requests', 'select * from darkroom.file_deletions', `select darkroom.fail_generation('${randomUUID()}', '{}')`, `select darkroom.record_images('${randomUUID()}', '${randomUUID()}', 'media', '[]', '[]')`]) await refused(role, null, text)
+      for (const text of ['select * from darkroom.submissions', 'select * from darkroom.requests', 'select * from darkroom.file_deletions', 'select * from darkroom.inputs', `select darkroom.cancel_generation('${randomUUID()}', '${randomUUID()}')`, 'select darkroom.wake_waiting(1, 1)', `select darkroom.fail_generation('${randomUUID()}', '{}')`, `select darkroom.record_images('${randomUUID()}', '${randomUUID()}', 'media', '[]', '[]')`]) await refused(role, null, text)
     }
   })
 
@@ -136,5 +136,80 @@ describe('the migrations on a hosted project', () => {
     await assert.rejects(applyMigrations({ url, directory }), /Migration 2_bad\.sql failed: .*nonsense/)
     const { rows } = await owner.query(`select to_regclass('public.kept') as kept, to_regclass('public.lost') as lost`)
     assert.deepEqual(rows, [{ kept: 'kept', lost: null }])
+  })
+})
+
+/** Realtime, as far as the migrations touch it: what it would send is kept in its table. */
+const REALTIME = `
+  create schema realtime;
+  create table realtime.messages (topic text, extension text, payload jsonb, event text, private boolean);
+  alter table realtime.messages enable row level security;
+  create function realtime.topic() returns text language sql stable as $$ select nullif(current_setting('realtime.topic', true), '') $$;
+  create function realtime.send(payload jsonb, event text, topic text, private boolean default true) returns void language plpgsql security definer as $$
+  begin
+    if payload ->> 'kind' = 'music' then raise exception 'no partition'; end if;
+    insert into realtime.messages (topic, extension, payload, event, private) values (topic, 'broadcast', payload, event, private);
+  end $$;
+  grant usage on schema realtime to hosted_postgres, authenticated;
+  grant select on realtime.messages to authenticated;
+  grant select on realtime.messages to hosted_postgres;
+  alter table realtime.messages owner to hosted_postgres;
+  create publication supabase_realtime;
+  alter publication supabase_realtime owner to hosted_postgres;
+`
+
+describe('the migrations on a project with Realtime', () => {
+  const database = `realtime_${randomUUID().slice(0, 8)}`
+  let owner: pg.Client
+  before(async () => {
+    await sql(`create database ${database}`)
+    const url = supabase.databaseUrl.replace(/postgres$/, database)
+    const admin = new pg.Client({ connectionString: url })
+    await admin.connect()
+    await admin.query(HOSTED.replace('%DATABASE%', database) + POLICY_OWNER + REALTIME)
+    await admin.end()
+    const asOwner = url.replace(/\/\/postgres:[^@]*@/, '//hosted_postgres:hosted@')
+    await applyMigrations({ url: asOwner })
+    owner = new pg.Client({ connectionString: asOwner })
+    await owner.connect()
+  })
+  after(async () => {
+    await owner.end()
+    await sql(`drop database ${database} with (force)`)
+    await sql('drop role hosted_postgres')
+    await sql('drop role hosted_admin')
+  })
+
+  const insertGeneration = async (user: string, kind: string) => {
+    await owner.query('insert into auth.users (id) values ($1) on conflict do nothing', [user])
+    await owner.query(
+      `with p as (insert into public.prompts (user_id, prompt, model_used, type) values ($1, 'x', 'm', $2) returning id)
+       insert into public.generations (prompt_id, user_id, kind, requested_model, model, provider, bucket) select id, $1, $2, 'm', 'm', 'p', 'media' from p`,
+      [user, kind],
+    )
+  }
+
+  test('publish the rows and broadcast each change to its owner alone', async () => {
+    const { rows: published } = await owner.query<{ tablename: string }>(`select tablename from pg_publication_tables where pubname = 'supabase_realtime' order by 1`)
+    assert.deepEqual(published.map(({ tablename }) => tablename), ['generations', 'images', 'videos'])
+    const [mine, theirs] = [randomUUID(), randomUUID()]
+    for (const user of [mine, theirs]) await insertGeneration(user, 'video')
+    await owner.query(`update public.generations set status = 'running', progress = 0.5 where user_id = $1`, [mine])
+    await owner.query('begin')
+    await owner.query(`select set_config('request.jwt.claim.sub', $1, true), set_config('realtime.topic', $2, true)`, [mine, `user:${mine}`])
+    await owner.query('set local role authenticated')
+    const { rows: heard } = await owner.query<{ payload: { status: string; progress: number | null } }>(`select payload from realtime.messages where topic = 'user:' || $1`, [mine])
+    await owner.query(`select set_config('realtime.topic', $1, true)`, [`user:${theirs}`])
+    const { rows: overheard } = await owner.query('select payload from realtime.messages')
+    await owner.query('rollback')
+    assert.deepEqual(heard.map(({ payload }) => [payload.status, payload.progress]), [['queued', null], ['running', 0.5]])
+    assert.deepEqual(overheard, [])
+  })
+
+  test('news that cannot be sent stop no row', async () => {
+    const user = randomUUID()
+    await insertGeneration(user, 'music')
+    const { rows } = await owner.query('select kind from public.generations where user_id = $1', [user])
+    assert.deepEqual(rows, [{ kind: 'music' }])
   })
 })
