@@ -4,9 +4,9 @@
  */
 import { lookup as resolve } from 'node:dns'
 import type { LookupFunction } from 'node:net'
-import type { Readable } from 'node:stream'
 import { Agent, type Dispatcher } from 'undici'
 import { AppError } from '../errors.ts'
+import type { FileStream } from '../generation/files.ts'
 import { isPublicAddress, literalAddress } from './address.ts'
 
 const MAX_REDIRECTS = 5
@@ -15,18 +15,15 @@ const CONNECT_TIMEOUT_MS = 10_000
 export interface GuardedFetch {
   /**
    * @param options.trustedOrigin the one origin that may be plain http or private.
-   * @throws {AppError} `output_invalid`, `output_expired` or `output_unavailable`.
+   * @param options.signal ends the transfer as a whole, body included.
+   * @throws {AppError} `output_invalid`, `output_expired` or `output_unavailable`. What fails in mid-stream destroys the
+   *   body with an error that `downloadErrorOf` understands.
    */
-  open(url: string, options: { trustedOrigin?: string | undefined; signal: AbortSignal }): Promise<OpenedFile>
+  open(url: string, options: { trustedOrigin?: string | undefined; signal: AbortSignal }): Promise<FileStream>
   close(): Promise<void>
 }
 
-export interface OpenedFile {
-  body: Readable
-  /** In bytes, where the sender tells. */
-  contentLength: number | undefined
-}
-
+/** @param options.timeoutMs longest silence of a server: before its answer, and between any two pieces of the body. */
 export function createGuardedFetch(options: { timeoutMs: number }): GuardedFetch {
   const timeouts = { headersTimeout: options.timeoutMs, bodyTimeout: options.timeoutMs }
   const guarded = new Agent({ ...timeouts, connect: { lookup: guardedLookup, timeout: CONNECT_TIMEOUT_MS } })
@@ -47,7 +44,7 @@ export function createGuardedFetch(options: { timeoutMs: number }): GuardedFetch
         const isTrusted = trustedOrigin !== undefined && url.origin === trustedOrigin
         if (!isTrusted) check(url)
         const response = await request(url, isTrusted, signal)
-        if (response.statusCode < 300) return toOpenedFile(response)
+        if (response.statusCode < 300) return toFileStream(response)
         // The socket is given up rather than reused: an unread body may be endless.
         response.body.on('error', () => undefined).destroy()
         const location = response.headers.location
@@ -86,7 +83,7 @@ const guardedLookup: LookupFunction = (hostname, options, callback) => {
   })
 }
 
-function toOpenedFile(response: Dispatcher.ResponseData): OpenedFile {
+function toFileStream(response: Dispatcher.ResponseData): FileStream {
   const length = Number(response.headers['content-length'])
   return {
     body: response.body,

@@ -1,10 +1,15 @@
-/** Pictures as bytes: fetched, recognised, cut to size, previewed. */
+/** Pictures as bytes: fetched, recognised, cut to size, previewed. Uploads and videos have files of their own. */
 import { fileTypeFromBuffer } from 'file-type'
+import { PassThrough } from 'node:stream'
 import sharp, { type Sharp } from 'sharp'
 import { rgbaToThumbHash } from 'thumbhash'
 import { AppError } from '../errors.ts'
 import type { Media } from '../generation/files.ts'
-import { downloadErrorOf, type GuardedFetch, type OpenedFile } from './guarded-fetch.ts'
+import { decodeFailureOf, openPicture } from './decode.ts'
+import { passThrough, readWhole, tooLarge } from './file-streams.ts'
+import type { GuardedFetch } from './guarded-fetch.ts'
+import { cleanPicture } from './uploads.ts'
+import { readVideo } from './videos.ts'
 
 /** What may be stored and shown. SVG is left out: it is a program. */
 const PICTURE_TYPES: Record<string, string> = { 'image/jpeg': 'jpg', 'image/png': 'png', 'image/webp': 'webp', 'image/avif': 'avif', 'image/gif': 'gif' }
@@ -14,27 +19,35 @@ const THUMBNAIL_SIDE = 512
 const PLACEHOLDER_SIDE = 64
 /** At effort 2 a thumbnail costs half the time of the default 4 and a few percent more bytes. */
 const THUMBNAIL_WEBP = { quality: 80, effort: 2 }
-const PREVIEW_TIMEOUT_SECONDS = 30
 
-export interface PictureLimits {
+export interface MediaLimits {
+  /** Of a provider's picture. */
   maxBytes: number
   maxPixels: number
+  maxVideoBytes: number
+  /** Of a picture that a user uploads. */
+  maxUploadPixels: number
+  /** For the download of one picture as a whole. A video's download is bounded by its caller's signal. */
   timeoutMs: number
 }
 
-// Nothing is decoded twice here, so libvips' cache would only hold memory; one thread a picture keeps requests even.
-sharp.cache(false)
-sharp.concurrency(1)
-sharp.block({ operation: ['VipsForeignLoadSvg', 'VipsForeignLoadPdf', 'VipsForeignLoadMagick'] })
-
-export function createMedia(guard: GuardedFetch, limits: PictureLimits): Media {
-  const open = (bytes: Uint8Array): Sharp => sharp(bytes, { limitInputPixels: limits.maxPixels, failOn: 'warning', sequentialRead: true }).timeout({ seconds: PREVIEW_TIMEOUT_SECONDS })
+export function createMedia(guard: GuardedFetch, limits: MediaLimits): Media {
+  const open = (bytes: Uint8Array): Sharp => openPicture(bytes, limits.maxPixels)
 
   return {
     async fetchPicture(url, { trustedOrigin }) {
       const file = await guard.open(url, { trustedOrigin, signal: AbortSignal.timeout(limits.timeoutMs) })
       return await readWhole(file, limits.maxBytes)
     },
+
+    async openFile(url, options) {
+      const file = await guard.open(url, options)
+      return { ...file, body: passThrough(file.body, new PassThrough()) }
+    },
+
+    readVideo: (source) => readVideo(source, { maxBytes: limits.maxVideoBytes }),
+
+    cleanPicture: (bytes, fit) => cleanPicture(bytes, fit, { maxPixels: limits.maxUploadPixels }),
 
     async inspectPicture(bytes) {
       if (bytes.length > limits.maxBytes) throw tooLarge(limits.maxBytes)
@@ -86,33 +99,9 @@ function encodeLike(picture: Sharp, mediaType: string): Sharp {
   return picture.webp({ quality: 92 })
 }
 
-const tooLarge = (maxBytes: number) => new AppError('output_too_large', `The provider's file is larger than the ${maxBytes} bytes that this service stores.`)
-
-/** Reads to the end, counting: a length that is told may be a lie. */
-async function readWhole(file: OpenedFile, maxBytes: number): Promise<Uint8Array> {
-  if ((file.contentLength ?? 0) > maxBytes) {
-    file.body.on('error', () => undefined).destroy()
-    throw tooLarge(maxBytes)
-  }
-  const chunks: Buffer[] = []
-  let size = 0
-  try {
-    for await (const chunk of file.body as AsyncIterable<Buffer>) {
-      size += chunk.length
-      if (size > maxBytes) throw tooLarge(maxBytes)
-      chunks.push(chunk)
-    }
-  } catch (error) {
-    throw downloadErrorOf(error)
-  }
-  return Buffer.concat(chunks, size)
-}
-
-/** sharp's errors carry no code: what it says of itself rather than of the picture may pass. */
-const SHARP_TROUBLE = /timeout|memory|too many open files|resource/i
-
 function notDecodable(cause: unknown): never {
-  if (SHARP_TROUBLE.test(String(cause))) throw new AppError('output_unavailable', 'The picture could not be decoded right now.', { cause })
-  if (/pixel limit/.test(String(cause))) throw new AppError('output_too_large', "The provider's picture has more pixels than this service decodes.", { cause })
+  const failure = decodeFailureOf(cause)
+  if (failure === 'trouble') throw new AppError('output_unavailable', 'The picture could not be decoded right now.', { cause })
+  if (failure === 'too many pixels') throw new AppError('output_too_large', "The provider's picture has more pixels than this service decodes.", { cause })
   throw new AppError('output_invalid', 'The provider sent a picture that cannot be decoded.', { cause })
 }

@@ -1,7 +1,9 @@
 /** Supabase Storage through supabase-js, with its errors in our words. */
 import { createClient, type SupabaseClient } from '@supabase/supabase-js'
-import { AppError } from '../errors.ts'
 import type { FileStore } from '../generation/files.ts'
+import { codeOf, isMissing, toStorageError } from './storage-errors.ts'
+import { createStorageFetch } from './storage-fetch.ts'
+import { CACHE_FOREVER, checkPath, createStreamUpload } from './stream-upload.ts'
 
 export interface StorageOptions {
   url: string
@@ -9,6 +11,7 @@ export interface StorageOptions {
   bucket: string
   access: 'public' | 'private'
   signedUrlSeconds: number
+  /** For one call; while a stream is stored, for a silence of Storage. */
   timeoutMs: number
 }
 
@@ -19,29 +22,32 @@ export interface Storage extends FileStore {
   probe(): Promise<void>
 }
 
-/** Paths never change their content, so browsers and CDNs may keep them for ever. */
-const CACHE_FOREVER = 'public, max-age=31536000, immutable'
 const REMOVE_BATCH = 1000
 const LIST_PAGE = 1000
 
 export function createStorage(options: StorageOptions): Storage {
   const { bucket, access } = options
-  const { storage } = createStorageClient(options)
+  const fetch = createStorageFetch(options)
+  const { storage } = createStorageClient(options, fetch)
   const files = storage.from(bucket)
   const publicUrl = (path: string) => (access === 'public' ? files.getPublicUrl(path).data.publicUrl : null)
 
-  async function listFolder(folder: string): Promise<string[]> {
+  /** A folder, or in one whatever begins with the last part of the path. */
+  async function listPrefix(prefix: string): Promise<string[]> {
+    const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1)
     const { data, error } = await files.list(folder.replace(/\/$/, ''), { limit: LIST_PAGE })
     if (error) throw toStorageError(error)
     // The local Storage answers whole keys where the real one answers names.
-    return data.map((entry) => folder + entry.name.slice(entry.name.lastIndexOf('/') + 1))
+    return data.map((entry) => folder + entry.name.slice(entry.name.lastIndexOf('/') + 1)).filter((path) => path.startsWith(prefix))
   }
 
   return {
     bucket,
     publicUrl,
+    putStream: createStreamUpload({ ...options, fetch }),
 
     async put(path, bytes, mediaType) {
+      checkPath(path)
       const body = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
       const { error } = await files.upload(path, body, { contentType: mediaType, upsert: true, headers: { 'cache-control': CACHE_FOREVER } })
       if (error) throw toStorageError(error)
@@ -56,9 +62,8 @@ export function createStorage(options: StorageOptions): Storage {
     },
 
     async remove(paths) {
-      const folders = paths.filter((path) => path.endsWith('/'))
-      const listed = await Promise.all(folders.map(listFolder))
-      const all = [...new Set([...paths.filter((path) => !path.endsWith('/')), ...listed.flat()])]
+      const listed = await Promise.all(paths.filter(isPrefix).map(listPrefix))
+      const all = [...new Set([...paths.filter((path) => !isPrefix(path)), ...listed.flat()])]
       for (let at = 0; at < all.length; at += REMOVE_BATCH) {
         const { error } = await files.remove(all.slice(at, at + REMOVE_BATCH))
         if (error) throw toStorageError(error)
@@ -81,37 +86,11 @@ export function createStorage(options: StorageOptions): Storage {
   }
 }
 
-function createStorageClient(options: StorageOptions): SupabaseClient {
+function createStorageClient(options: StorageOptions, fetch: typeof globalThis.fetch): SupabaseClient {
   return createClient(options.url, options.secretKey, {
     auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
-    // storage-js takes no signal. Without `redirect: 'error'` Node's fetch keeps a copy of a streamed body.
-    global: { fetch: (input, init) => fetch(input, { ...init, redirect: 'error', signal: AbortSignal.timeout(options.timeoutMs) }) },
+    global: { fetch },
   })
 }
 
-/** Storage answers HTTP 400 for nearly everything; the true word is in `code`, or in `statusCode` as text. */
-function codeOf(error: unknown): string {
-  if (typeof error !== 'object' || error === null) return ''
-  const { code, statusCode, status } = error as { code?: unknown; statusCode?: string; status?: number }
-  if (typeof code === 'string' && code !== '') return CODES[code] ?? code
-  return String(statusCode ?? status ?? '')
-}
-
-const CODES: Record<string, string> = {
-  KeyAlreadyExists: '409',
-  ResourceAlreadyExists: '409',
-  NoSuchBucket: '404',
-  NoSuchKey: '404',
-  EntityTooLarge: '413',
-  AccessDenied: '403',
-  InvalidMimeType: '415',
-}
-
-const isMissing = (error: unknown): boolean => codeOf(error) === '404' || /bucket not found/i.test(String((error as Error).message))
-
-function toStorageError(cause: unknown): AppError {
-  const code = codeOf(cause)
-  if (code === '413') return new AppError('output_too_large', 'The file is larger than the storage of this project allows.', { cause })
-  if (code === '402') return new AppError('storage_unavailable', "The project's storage is over its quota.", { cause, retryAfterSeconds: 60 })
-  return new AppError('storage_unavailable', 'The storage cannot be reached right now.', { cause, retryAfterSeconds: 5 })
-}
+const isPrefix = (path: string): boolean => path.endsWith('/') || path.endsWith('.')
