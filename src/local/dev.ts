@@ -44,8 +44,9 @@ try {
 }
 
 function banner({ facts, notes, storageDirectory: files }: Stack): string {
-  const model = process.env.ARK_API_KEY ? 'ModelArk, with your ARK_API_KEY' : 'the sandbox draws (set ARK_API_KEY for real pictures)'
+  const model = process.env.ARK_API_KEY ? 'ModelArk, with your ARK_API_KEY' : 'the sandbox draws and films (set ARK_API_KEY for the real thing)'
   const signIn = `curl -s '${facts.SUPABASE_URL}/auth/v1/token?grant_type=password' -H 'apikey: ${facts.SUPABASE_PUBLISHABLE_KEY}' -H 'content-type: application/json' -d '{"email":"${facts.DEMO_EMAIL}","password":"${facts.DEMO_PASSWORD}"}' | node -pe 'JSON.parse(fs.readFileSync(0)).access_token'`
+  const post = (route: string, body: string) => `  curl -s ${facts.API_URL}${route} -H "authorization: Bearer $(${signIn})" ${body}`
   const lines = [
     '',
     '  Darkroom is ready.',
@@ -56,14 +57,16 @@ function banner({ facts, notes, storageDirectory: files }: Stack): string {
     `  secret key       ${facts.SUPABASE_SECRET_KEY}`,
     `  database         ${facts.DATABASE_URL}`,
     ...(facts.DEMO_EMAIL === '' ? [] : [`  demo user        ${facts.DEMO_EMAIL}  password  ${facts.DEMO_PASSWORD}`]),
-    `  pictures         ${model}`,
+    `  models           ${model}`,
     ...notes.map((note) => `  note             ${note}`),
     '',
-    '  Make a picture:',
+    '  Make a picture, and a video:',
     '',
-    `  curl -s ${facts.API_URL}/api/images/generate -H "authorization: Bearer $(${signIn})" -H 'content-type: application/json' -d '{"model":"sandbox-image","prompt":"A lighthouse in a storm"}'`,
+    post('/api/images/generate', `-H 'content-type: application/json' -d '{"model":"sandbox-image","prompt":"A lighthouse in a storm"}'`),
     '',
-    files === undefined ? '  Its bucketUrl is in the answer.' : `  Its bucketUrl is in the answer; the file lies below ${path.relative(process.cwd(), files)}/media.`,
+    post('/api/videos/generate', `-F model=sandbox-video -F duration=3 -F prompt='The lamp turns at dusk'`),
+    '',
+    files === undefined ? '  Where their files are stands in the answers.' : `  Where their files are stands in the answers; on this disk they lie below ${path.relative(process.cwd(), files)}/media.`,
     `  These facts also stand in ${path.relative(process.cwd(), path.join(STACK_DIRECTORY, 'dev.env'))}, the log in dev.log beside it. Ctrl-C ends everything.`,
     '',
     '',

@@ -1,6 +1,6 @@
 /** Draws a picture from a prompt and a seed: soft colours, a few discs, and the prompt in letters. */
 import { createHash } from 'node:crypto'
-import sharp from 'sharp'
+import sharp, { type Sharp } from 'sharp'
 import type { Size } from '../generation/provider.ts'
 import { GLYPH_HEIGHT, GLYPH_WIDTH, isGlyphPixel } from './bitmap-font.ts'
 
@@ -14,13 +14,14 @@ const MAX_LINES = 6
 export async function paint(prompt: string, options: { size: Size; seed: number; time?: number }): Promise<Buffer> {
   const { width, height } = options.size
   const grid = paintGrid(prompt, options.seed, options.time ?? 0)
-  const text = paintText(prompt, options.size)
-  return await sharp(grid, { raw: { width: GRID, height: GRID, channels: 3 } })
-    .resize({ width, height, fit: 'fill', kernel: 'cubic' })
-    .composite([{ input: text.pixels, raw: { width: text.width, height: text.height, channels: 4 }, left: text.left, top: text.top }])
-    .removeAlpha()
-    .raw()
-    .toBuffer()
+  const picture = sharp(grid, { raw: { width: GRID, height: GRID, channels: 3 } }).resize({ width, height, fit: 'fill', kernel: 'cubic' })
+  return await write(prompt, picture, options.size)
+}
+
+/** @returns the picture's raw RGB pixels with the text on it. `size` is what the picture's steps so far make of it. */
+export async function write(text: string, picture: Sharp, size: Size): Promise<Buffer> {
+  const { pixels, left, top, ...box } = paintText(text, size)
+  return await picture.composite([{ input: pixels, raw: { ...box, channels: 4 }, left, top }]).removeAlpha().raw().toBuffer()
 }
 
 function paintGrid(prompt: string, seed: number, time: number): Buffer {
@@ -53,7 +54,7 @@ function paintGrid(prompt: string, seed: number, time: number): Buffer {
 
 /** White letters with a dark shadow, wrapped to the width, at the bottom of the picture. */
 function paintText(prompt: string, { width, height }: Size) {
-  const scale = Math.max(1, Math.floor(Math.min(width, height) / 180))
+  const scale = Math.ceil(Math.min(width, height) / 220)
   const advance = (GLYPH_WIDTH + 1) * scale
   const lineHeight = (GLYPH_HEIGHT + 3) * scale
   const perLine = Math.max(4, Math.floor((width * (1 - 2 * MARGIN)) / advance))

@@ -46,7 +46,8 @@ export async function startStack(options: { env: NodeJS.ProcessEnv; logger: Logg
   try {
     if (!options.env.SUPABASE_URL) supabase = await startLocalSupabase({ directory })
     for (const { name, wanted, used } of supabase?.movedPorts ?? []) notes.push(`Port ${wanted} is taken: ${name} listens on ${used}.`)
-    const env = { ...options.env, ...(supabase && supabaseEnv(supabase)) }
+    // The sandbox's films take seconds: whoever builds a frontend wants to see them come along.
+    const env: NodeJS.ProcessEnv = { CHECK_SECONDS: '1', ...options.env, ...(supabase && supabaseEnv(supabase)) }
     const wanted = Number(env.PORT ?? API_PORT)
     const port = await findFreePort(wanted)
     if (port !== wanted) notes.push(`Port ${wanted} is taken: the service listens on ${port}.`)
