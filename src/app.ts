@@ -4,15 +4,17 @@ import Koa from 'koa'
 import helmet from 'koa-helmet'
 import type { TrustProxy } from './config.ts'
 import { authenticate, type AuthenticatedUser } from './http/authenticate.ts'
+import { callbackRoutes, type CallbackRoutesOptions } from './http/callbacks.ts'
 import { deadline } from './http/deadline.ts'
 import { generationRoutes, type GenerationRoutesOptions } from './http/generations.ts'
 import { healthRoutes, type HealthRoutesOptions } from './http/health.ts'
 import { imageRoutes, type ImageRoutesOptions } from './http/images.ts'
 import { modelRoutes } from './http/models.ts'
 import { logLateErrors, requestContext } from './http/request-context.ts'
+import { videoRoutes, type VideoRoutesOptions } from './http/videos.ts'
 import type { Logger } from './log.ts'
 
-export interface AppServices extends Omit<ImageRoutesOptions, 'authenticate'>, Omit<GenerationRoutesOptions, 'authenticate'> {
+export interface AppServices extends Omit<ImageRoutesOptions & VideoRoutesOptions & GenerationRoutesOptions, 'authenticate'>, CallbackRoutesOptions {
   logger: Logger
   verifyToken: (token: string) => Promise<AuthenticatedUser>
   health: HealthRoutesOptions
@@ -32,7 +34,7 @@ export function createApp(services: AppServices): Koa {
   app.use(deadline(services.requestTimeoutMs))
 
   const guarded = { ...services, authenticate: signedIn }
-  const routers = [healthRoutes(services.health), imageRoutes(guarded), generationRoutes(guarded), modelRoutes(guarded)]
+  const routers = [healthRoutes(services.health), imageRoutes(guarded), videoRoutes(guarded), generationRoutes(guarded), modelRoutes(guarded), callbackRoutes(services)]
   for (const router of routers) app.use(router.routes()).use(router.allowedMethods())
   return app
 }

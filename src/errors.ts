@@ -22,6 +22,8 @@ export const errorCodes = {
   provider_failed: 502,
   model_unavailable: 502,
   submission_unknown: 502,
+  operation_lost: 502,
+  operation_expired: 502,
   output_invalid: 502,
   output_too_large: 502,
   output_expired: 502,

@@ -4,16 +4,18 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type Koa from 'koa'
 import { createApp } from './app.ts'
 import type { Config } from './config.ts'
+import { createCancelGeneration } from './generation/cancel.ts'
 import { createCatalog, type Catalog, type ModelInput } from './generation/catalog.ts'
 import { models } from './generation/models.ts'
+import type { StandIns } from './generation/plan.ts'
 import type { Provider } from './generation/provider.ts'
 import { observeProviders } from './generation/provider-health.ts'
-import { createImageRunner } from './generation/run-image.ts'
+import { createGenerationRunner } from './generation/run-generation.ts'
 import { createGenerationWaiter } from './generation/wait.ts'
 import { deleteFilesJob } from './jobs/delete-files.ts'
-import { startDispatcher } from './jobs/dispatcher.ts'
-import { FILE_DELETIONS, GENERATIONS, JOBS_CHANNEL, startQueue, SWEEP, type Queue } from './jobs/queue.ts'
-import { runGenerationJob, type GenerationJob } from './jobs/run-generation.ts'
+import { startDispatcher, type JobHandler } from './jobs/dispatcher.ts'
+import { FILE_DELETIONS, GENERATIONS, JOBS_CHANNEL, PLACES_CHANNEL, startQueue, STORES, SWEEP, type Queue } from './jobs/queue.ts'
+import { generationJob, type GenerationJob } from './jobs/run-generation.ts'
 import { sweepJob } from './jobs/sweep.ts'
 import { limitConcurrency } from './limit-concurrency.ts'
 import type { Logger } from './log.ts'
@@ -33,8 +35,8 @@ import packageJson from '../package.json' with { type: 'json' }
 export interface Extras {
   providers: Provider[]
   models: ModelInput[]
-  /** The model that answers for providers without a key. */
-  standIn: string
+  /** The models that answer for providers without a key. */
+  standIns: StandIns
 }
 
 export interface Services {
@@ -59,15 +61,16 @@ export async function createServices(config: Config, logger: Logger, roles: { wo
 
   const database = createDatabase({ ...config.database, logger })
   await checkSchema(database.query)
-  const queue = await startQueue(database, logger, { supervise: roles.worker })
-  const records = createRecords(database, queue.enqueueGeneration)
+  const { places } = config.generation
+  const queue = await startQueue(database, logger, { supervise: roles.worker, places })
+  const records = createRecords(database, { ...queue, enqueue: queue.enqueueGeneration, places })
   const storage = createStorage({ ...config.supabase, ...config.media })
   const keySet = createKeySet({ url: `${config.supabase.url}/auth/v1/.well-known/jwks.json`, maxAgeMs: config.supabase.jwksMaxAgeMs, cooldownMs: config.supabase.jwksCooldownMs, logger })
   const tokens = createTokenVerifier({ keySet, jwtSecret: config.supabase.jwtSecret, issuers: config.supabase.issuers, cacheSize: config.supabase.tokenCacheSize, askAuth: createAskAuth(config.supabase) })
   const guard = createGuardedFetch({ timeoutMs: config.media.downloadTimeoutMs })
-  const media = createMedia(guard, { maxBytes: config.media.maxImageBytes, maxPixels: config.media.maxImagePixels, timeoutMs: config.media.downloadTimeoutMs })
+  const media = createMedia(guard, { ...config.media, maxBytes: config.media.maxImageBytes, maxPixels: config.media.maxImagePixels, timeoutMs: config.media.downloadTimeoutMs })
   const waiter = createGenerationWaiter({ records, patienceMs: config.database.patienceMs, onChange: (handler) => void database.listen('darkroom_generations', handler).catch(() => undefined) })
-  const runImage = createImageRunner({ records, files: storage, media, providers, logger, ...config.generation, storeConcurrency: limitConcurrency(config.generation.storeConcurrency), pace: PACE })
+  const runner = createGenerationRunner({ ...config.generation, ...config.media, records, files: storage, media, providers, logger, storeConcurrency: limitConcurrency(config.generation.storeConcurrency), pace: PACE })
 
   const app = createApp({
     ...config.http,
@@ -75,10 +78,13 @@ export async function createServices(config: Config, logger: Logger, roles: { wo
     verifyToken: tokens.verify,
     catalog,
     providers,
-    standIn: extras?.standIn,
+    standIns: extras?.standIns ?? {},
     records,
     files: storage,
+    media,
     waiter,
+    cancelGeneration: createCancelGeneration({ ...config.generation, records, providers }),
+    hurryGeneration: queue.hurryGeneration,
     health: {
       version: packageJson.version,
       checks: {
@@ -96,7 +102,7 @@ export async function createServices(config: Config, logger: Logger, roles: { wo
     catalog,
     stopWaiting: waiter.stop,
     async startWorkers() {
-      stopWorkers = await startWorkers({ database, queue, storage, logger, concurrency: config.generation.startConcurrency, isPublic: config.media.access === 'public', run: runGenerationJob(runImage, records, logger) })
+      stopWorkers = await startWorkers({ database, queue, storage, logger, ...config.generation, isPublic: config.media.access === 'public', run: generationJob(runner.run, records, logger), store: generationJob(runner.store, records, logger) })
     },
     stopWorkers: (timeoutMs) => stopWorkers(timeoutMs),
     async stop() {
@@ -113,28 +119,39 @@ interface WorkerOptions {
   queue: Queue
   storage: Storage
   logger: Logger
-  concurrency: number
+  startConcurrency: number
+  storeConcurrency: number
   isPublic: boolean
-  run: ReturnType<typeof runGenerationJob>
+  run: JobHandler<GenerationJob>
+  store: JobHandler<GenerationJob>
 }
 
 /** Bucket first, then one dispatcher a queue; each is woken by the channel that announces its jobs. */
-async function startWorkers({ database, queue, storage, logger, concurrency, isPublic, run: runNow }: WorkerOptions): Promise<(timeoutMs: number) => Promise<void>> {
+async function startWorkers({ database, queue, storage, logger, startConcurrency, storeConcurrency, isPublic, run, store }: WorkerOptions): Promise<(timeoutMs: number) => Promise<void>> {
   const { boss } = queue
   const stopping = new AbortController()
   const prepared = prepareBucket(storage, logger, stopping.signal)
   // A private picture must not reach a bucket that is still public: until that is settled its generation waits.
-  const run: typeof runNow = async (job, context) => (isPublic || (await prepared) ? await runNow(job, context) : 0)
-  const generations = startDispatcher<GenerationJob>({ boss, logger, queue: GENERATIONS, concurrency, keyOf: ({ generationId }) => generationId, handler: run })
-  const deletions = startDispatcher({ boss, logger, queue: FILE_DELETIONS, concurrency: 1, keyOf: () => 'all', handler: deleteFilesJob(database, storage, logger) })
-  const sweeps = startDispatcher({ boss, logger, queue: SWEEP, concurrency: 1, keyOf: () => 'all', handler: sweepJob(database, queue, storage.bucket, logger) })
-  await database.listen(JOBS_CHANNEL, () => generations.wake())
-  await database.listen('darkroom_file_deletions', () => void boss.send(FILE_DELETIONS, {}, { singletonKey: 'all' }).then(deletions.wake, () => undefined))
+  const oncePrepared = (handler: JobHandler<GenerationJob>): JobHandler<GenerationJob> => async (job, context) => (isPublic || (await prepared) ? await handler(job, context) : { afterMs: 0 })
+  const common = { boss, logger, transact: database.transaction }
+  const dispatchers = {
+    [GENERATIONS]: startDispatcher<GenerationJob>({ ...common, queue: GENERATIONS, concurrency: startConcurrency, keyOf: ({ generationId }) => generationId, handler: oncePrepared(run) }),
+    [STORES]: startDispatcher<GenerationJob>({ ...common, queue: STORES, concurrency: storeConcurrency, keyOf: ({ generationId }) => generationId, handler: oncePrepared(store) }),
+    [FILE_DELETIONS]: startDispatcher({ ...common, queue: FILE_DELETIONS, concurrency: 1, keyOf: () => 'all', handler: deleteFilesJob(database, storage, logger) }),
+    [SWEEP]: startDispatcher({ ...common, queue: SWEEP, concurrency: 1, keyOf: () => 'all', handler: sweepJob(database, queue, storage.bucket, logger) }),
+  }
+  const ignore = () => undefined
+  await database.listen(JOBS_CHANNEL, (name) => {
+    for (const [of, dispatcher] of Object.entries(dispatchers)) if (name === of || name === '') dispatcher.wake()
+  })
+  // Whoever is not heard is found by the sweep.
+  await database.listen(PLACES_CHANNEL, () => void queue.wakeWaiting().catch(ignore))
+  await database.listen('darkroom_file_deletions', () => void boss.send(FILE_DELETIONS, {}, { singletonKey: 'all' }).then(dispatchers[FILE_DELETIONS].wake, ignore))
   await boss.schedule(SWEEP, '* * * * *')
   return async (timeoutMs) => {
     stopping.abort()
-    const left = await Promise.all([generations, deletions, sweeps].map((dispatcher) => dispatcher.stop(timeoutMs)))
-    if (left.some((count) => count > 0)) logger.warn({ generations: left[0] }, 'jobs were still running at the end: another worker takes them')
+    const left = await Promise.all(Object.values(dispatchers).map((dispatcher) => dispatcher.stop(timeoutMs)))
+    if (left.some((count) => count > 0)) logger.warn({ left }, 'jobs were still running at the end: another worker takes them')
   }
 }
 

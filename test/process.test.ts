@@ -1,31 +1,11 @@
 import assert from 'node:assert/strict'
-import { spawn, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
+import type { ChildProcess } from 'node:child_process'
 import path from 'node:path'
-import { createInterface } from 'node:readline'
 import { after, before, describe, test } from 'node:test'
 import { startModelArkSimulator, type ModelArkSimulator } from './simulator/modelark.ts'
+import { collect, exited, spawnMain, startProcess, type RunningProcess } from './support/process.ts'
 import { eventually } from './support/service.ts'
 import { signUp, sql, storedFiles, supabase, type TestUser } from './support/supabase.ts'
-
-const MAIN = path.resolve(import.meta.dirname, '../src/main.ts')
-
-interface Running {
-  child: ChildProcess
-  url: string
-  log: Record<string, unknown>[]
-  errors: () => string
-}
-
-function spawnMain(env: Record<string, string>, ...args: string[]): ChildProcess {
-  return spawn(process.execPath, [MAIN, ...args], { env: { PATH: process.env.PATH, ...env } as NodeJS.ProcessEnv, stdio: ['ignore', 'pipe', 'pipe'] })
-}
-
-function collect(stream: NodeJS.ReadableStream | null): () => string {
-  let text = ''
-  stream?.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
-  return () => text
-}
 
 describe('the process', () => {
   let simulator: ModelArkSimulator
@@ -41,33 +21,14 @@ describe('the process', () => {
     await simulator.close()
   })
 
-  async function start(role: string[] = [], env: Record<string, string> = {}): Promise<Running> {
-    const child = spawnMain(
-      {
-        PORT: '0',
-        CORS_ORIGINS: 'https://app.example.com',
-        SUPABASE_URL: supabase.url,
-        SUPABASE_SECRET_KEY: supabase.secretKey,
-        SUPABASE_PUBLISHABLE_KEY: supabase.publishableKey,
-        SUPABASE_JWT_SECRET: supabase.jwtSecret,
-        DATABASE_URL: supabase.databaseUrl,
-        ARK_API_KEY: simulator.apiKey,
-        ARK_BASE_URL: simulator.baseURL,
-        ...env,
-      },
-      ...role,
-    )
-    running.push(child)
-    const errors = collect(child.stderr)
-    const log: Record<string, unknown>[] = []
-    createInterface({ input: child.stdout! }).on('line', (line) => log.push(JSON.parse(line) as Record<string, unknown>))
-    const started = await eventually(async () => log.find(({ msg }) => msg === 'started') ?? (child.exitCode !== null && { url: '' }), `the process starts: ${errors()}`)
-    return { child, url: String(started.url), log, errors }
+  async function start(role: string[] = [], env: Record<string, string> = {}): Promise<RunningProcess> {
+    const started = await startProcess(role, { ARK_API_KEY: simulator.apiKey, ARK_BASE_URL: simulator.baseURL, ...env })
+    running.push(started.child)
+    return started
   }
 
   const generate = (url: string, body: unknown) => fetch(`${url}/api/images/generate`, { method: 'POST', headers: { authorization: `Bearer ${user.token}`, 'content-type': 'application/json' }, body: JSON.stringify(body) })
   const latest = async () => (await sql<{ id: string; status: string; error: { code: string } | null }>('select id, status, error from public.generations where user_id = $1 order by created_at desc limit 1', [user.id]))[0]
-  const exited = async (child: ChildProcess): Promise<number | null> => (child.exitCode === null && child.signalCode === null ? ((await once(child, 'exit'))[0] as number | null) : child.exitCode)
 
   test('refuses to start with one list of everything that is missing or wrong', async () => {
     const child = spawnMain({ PORT: 'abc', DATABASE_URL: 'postgresql://u:p@host:6543/db', MEDIA_ACCESS: 'secret', ARK_BASE_URL: 'ftp://x', TRUST_PROXY: '!!' })

@@ -19,28 +19,55 @@ const sizesSchema = z.strictObject({
 
 export type SizeRules = z.infer<typeof sizesSchema>
 
+/** What every model has. */
+const common = {
+  id: z.string().trim().min(1).max(200),
+  provider: z.string().min(1),
+  /** The id that the vendor is asked for, such as an inference endpoint `ep-…`; the same as `id` where absent. */
+  vendorId: z.string().min(1).optional(),
+  /** Decides the shape of the vendor's request where its id does not tell. */
+  family: z.string().min(1).optional(),
+  state: z.enum(['current', 'retiring', 'retired']).default('current'),
+  retiresOn: date.optional(),
+  successor: z.string().min(1).optional(),
+  maxPromptCharacters: z.int().min(1).max(100_000),
+}
+
+const imageModelSchema = z.strictObject({
+  ...common,
+  kind: z.literal('image'),
+  sizes: sizesSchema,
+  maxImages: z.int().min(1).max(16).default(1),
+  supports: z.strictObject({ seed: z.boolean().default(false), negativePrompt: z.boolean().default(false) }).prefault({}),
+  /** In millionths of a US dollar, for one picture. */
+  priceMicrosPerImage: z.int().min(0).optional(),
+})
+
+const aspectRatio = z.string().regex(/^\d{1,2}:\d{1,2}$/, 'must look like 16:9')
+
+const videoModelSchema = z.strictObject({
+  ...common,
+  kind: z.literal('video'),
+  /** In whole seconds, both ends included. */
+  durations: z.strictObject({ min: z.int().min(1), max: z.int().max(3600) }),
+  aspectRatios: z.array(aspectRatio).min(1),
+  resolutions: z.array(z.string().min(1)).min(1),
+  defaultResolution: z.string().min(1),
+  /** The picture that a video begins with; sides in pixels, as the vendor takes them. */
+  firstFrame: z.strictObject({ use: z.enum(['optional', 'required', 'none']), minSide: z.int().min(1).default(300), maxSide: z.int().min(1).default(2048) }),
+  supports: z.strictObject({ seed: z.boolean().default(false), negativePrompt: z.boolean().default(false), audio: z.boolean().default(false) }).prefault({}),
+  /** In millionths of a US dollar for each second, by resolution. */
+  pricePerSecondMicros: z.record(z.string(), z.int().min(0)).optional(),
+})
+
 export const modelSchema = z
-  .strictObject({
-    id: z.string().trim().min(1).max(200),
-    kind: z.enum(['image']),
-    provider: z.string().min(1),
-    /** The id that the vendor is asked for, such as an inference endpoint `ep-…`; the same as `id` where absent. */
-    vendorId: z.string().min(1).optional(),
-    /** Decides the shape of the vendor's request where its id does not tell. */
-    family: z.string().min(1).optional(),
-    state: z.enum(['current', 'retiring', 'retired']).default('current'),
-    retiresOn: date.optional(),
-    successor: z.string().min(1).optional(),
-    sizes: sizesSchema,
-    maxPromptCharacters: z.int().min(1).max(100_000),
-    maxImages: z.int().min(1).max(16).default(1),
-    supports: z.strictObject({ seed: z.boolean().default(false), negativePrompt: z.boolean().default(false) }).prefault({}),
-    /** In millionths of a US dollar, for one picture. */
-    priceMicrosPerImage: z.int().min(0).optional(),
-  })
+  .discriminatedUnion('kind', [imageModelSchema, videoModelSchema])
   .refine((model) => model.state !== 'retired' || model.successor !== undefined, { path: ['successor'], error: 'a retired model must name its successor' })
   .refine((model) => model.state !== 'retiring' || model.retiresOn !== undefined, { path: ['retiresOn'], error: 'a retiring model must say when' })
+  .refine((model) => model.kind !== 'video' || model.resolutions.includes(model.defaultResolution), { path: ['defaultResolution'], error: 'must be one of resolutions' })
 
+export type ImageModelEntry = z.infer<typeof imageModelSchema>
+export type VideoModelEntry = z.infer<typeof videoModelSchema>
 export type Model = z.infer<typeof modelSchema>
 export type ModelInput = z.input<typeof modelSchema>
 

@@ -1,6 +1,6 @@
 /** Which size to ask the vendor for, so that the caller gets the size they asked for. */
 import { AppError } from '../errors.ts'
-import { parseSize, toSizeText, type Model, type SizeRules } from './catalog.ts'
+import { parseSize, toSizeText, type ImageModelEntry, type SizeRules } from './catalog.ts'
 import type { Size } from './provider.ts'
 
 /** Ratios that differ by less than this are the same picture: 1312x736 stands for 16:9. */
@@ -13,7 +13,7 @@ const SIDE_STEP = 16
  * A size that the model was asked for by name, before anything is paid.
  * @throws {AppError} `invalid_request` that lists what the model can do.
  */
-export function checkSize(model: Model, size: Size): void {
+export function checkSize(model: ImageModelEntry, size: Size): void {
   const problem = outside(model.sizes, size)
   if (problem === undefined) return
   throw new AppError('invalid_request', `${model.id} cannot make ${toSizeText(size)}: ${problem}.`, {

@@ -26,20 +26,33 @@ export function observeProviders(providers: ReadonlyMap<string, Provider>): Obse
       answered('ok')
       return result
     } catch (error) {
-      const isUp = error instanceof ProviderError && ['content_refused', 'invalid_request', 'model_unavailable', 'provider_rate_limited'].includes(error.code)
+      const isUp = error instanceof ProviderError && ['content_refused', 'invalid_request', 'model_unavailable', 'provider_rate_limited', 'operation_lost'].includes(error.code)
       answered(isUp ? 'ok' : 'down')
       throw error
     }
   }
 
   function wrap(provider: Provider): Provider {
-    const { id, image, probe } = provider
+    const { id, image, video, probe } = provider
     return {
       ...provider,
       ...(image && {
         image: (model) => {
           const made = image(model)
           return { start: (request, call) => observe(id, () => made.start(request, call)) }
+        },
+      }),
+      ...(video && {
+        video: (model) => {
+          const made = video(model)
+          const { cancel, find } = made
+          return {
+            ...made,
+            start: (request, call) => observe(id, () => made.start(request, call)),
+            check: (operation, call) => observe(id, () => made.check(operation, call)),
+            ...(cancel && { cancel: (operation, call) => observe(id, () => cancel(operation, call)) }),
+            ...(find && { find: (mark, call) => observe(id, () => find(mark, call)) }),
+          }
         },
       }),
       ...(probe && { probe: (call) => observe(id, () => probe(call)) }),

@@ -3,6 +3,7 @@
  * what happened; retrying, downloading, storing and deciding belong to the core.
  */
 import type { z } from 'zod'
+import type { ProviderError } from '../errors.ts'
 
 /** What the configuration reads for a provider; a provider without a key is simply off. */
 export interface ProviderSetting {
@@ -23,6 +24,12 @@ export interface ProviderConfig {
 export interface Size {
   width: number
   height: number
+}
+
+/** The vendor's id, and the family that decides the request's shape where the id does not tell. */
+export interface VendorModel {
+  vendorId: string
+  family?: string | undefined
 }
 
 /** Something the vendor could not honour, told to the caller instead of failing. */
@@ -61,6 +68,94 @@ export interface ImageModel {
   start(request: ImageRequest, call: { signal: AbortSignal }): Promise<StartedImage>
 }
 
+/** What the vendor calls a piece of work that it has taken on. Plain JSON: it is stored, and any process goes on with it. */
+export type Operation = Record<string, unknown>
+
+export interface VideoRequest {
+  prompt: string
+  /** Seconds. */
+  duration: number
+  /** Such as `16:9`. */
+  aspectRatio: string
+  /** Such as `720p`. */
+  resolution: string
+  seed?: number | undefined
+  generateAudio?: boolean | undefined
+  /** The picture that the video begins with, already cleaned and fitted to the model. */
+  firstFrame?: InputFile | undefined
+  /** Where the vendor may tell about changes; its news are never trusted unread. */
+  callbackUrl?: string | undefined
+  /** Validated by the provider's own `optionsSchema`. */
+  providerOptions: Record<string, unknown>
+}
+
+export interface InputFile {
+  bytes: Uint8Array
+  mediaType: string
+}
+
+/**
+ * What is stored before a paid call, sent with it, and echoed by the vendor's list, so that the work is found again when
+ * the answer is lost.
+ */
+export type Mark = Record<string, unknown>
+
+export interface StartedVideo {
+  operation: Operation
+  warnings: Warning[]
+  /** The vendor's own id of the request, for its support. */
+  providerRequestId?: string
+}
+
+/** One look at an operation. */
+export type VideoState =
+  | { status: 'queued' }
+  /** `progress` from 0 to 1, where the vendor tells one. */
+  | { status: 'running'; progress?: number }
+  | { status: 'succeeded'; outputs: Output[] }
+  /** Ended without a result. */
+  | { status: 'failed'; error: ProviderError }
+  | { status: 'cancelled' }
+  /** A word that this service does not know: logged as an error and never taken for success. */
+  | { status: 'unknown'; vendorStatus: string }
+
+export interface FoundOperations {
+  /** Those that carry the mark. Two are as good as none. */
+  operations: Operation[]
+  /** Whether there are others of which the vendor does not tell yet what would decide it. */
+  isUndecided: boolean
+}
+
+export interface VideoModel {
+  /** What to remember before `start`, so that `find` can tell this work from any other. Called once for each start. */
+  mark?(request: VideoRequest): Mark
+  /**
+   * Asks for one video. This costs money, so the core calls it at most once unless the failure proves that nothing was
+   * accepted.
+   * @throws {ProviderError} for every failure, with `charged` telling what is known of the bill.
+   */
+  start(request: VideoRequest, call: { signal: AbortSignal; mark: Mark }): Promise<StartedVideo>
+  /**
+   * Looks once.
+   * @throws {ProviderError} `operation_lost` when the vendor does not know the operation any more; anything else says
+   *   only that this look failed.
+   */
+  check(operation: Operation, call: { signal: AbortSignal }): Promise<VideoState>
+  /**
+   * @returns whether it is stopped and will not be billed; false when the vendor goes on with it.
+   * @throws {ProviderError} when that cannot be told now.
+   */
+  cancel?(operation: Operation, call: { signal: AbortSignal }): Promise<boolean>
+  /**
+   * Looks for the operation that was started with this mark.
+   * @param call.since when the start began.
+   * @throws {ProviderError}
+   */
+  find?(mark: Mark, call: { signal: AbortSignal; since: Date }): Promise<FoundOperations>
+  /** The operation that a callback is about. The body is a stranger's: it says where to look and nothing more. */
+  parseCallback?(body: unknown): Operation | undefined
+}
+
 export interface Provider {
   id: string
   /** Checks the vendor's `providerOptions`; unknown keys are errors. */
@@ -70,8 +165,8 @@ export interface Provider {
    * operator configured that address.
    */
   trustedOrigin?: string
-  /** @param model the vendor's id, and the family that decides the request's shape where the id does not tell. */
-  image?(model: { vendorId: string; family?: string | undefined }): ImageModel
+  image?(model: VendorModel): ImageModel
+  video?(model: VendorModel): VideoModel
   /**
    * A free call that proves the key and the connection; answers what the vendor said.
    * @throws {ProviderError}

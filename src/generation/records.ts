@@ -1,7 +1,10 @@
 /** What the core asks of whoever keeps the rows. */
 import type { ErrorCode } from '../errors.ts'
 import type { ImagePlan } from './image-request.ts'
-import type { Output, Warning } from './provider.ts'
+import type { InputFile, Mark, Operation, Output, Warning } from './provider.ts'
+import type { VideoPlan } from './video-request.ts'
+
+export type Plan = ImagePlan | VideoPlan
 
 export const GENERATION_STATUSES = ['queued', 'running', 'storing', 'succeeded', 'failed', 'cancelled'] as const
 
@@ -13,19 +16,28 @@ export interface RecordedError {
   message: string
 }
 
+/** One paid call and what became of it. */
 export interface Submission {
   index: number
   /**
    * `starting` is written before the paid call: found by anyone but the caller, it means that the outcome is unknown.
+   * `uncertain` is such a one that the provider is being asked about, `started` one that the provider works on.
    */
-  state: 'queued' | 'starting' | 'accepted' | 'refused' | 'unknown' | 'lost'
+  state: 'queued' | 'starting' | 'uncertain' | 'started' | 'accepted' | 'refused' | 'unknown' | 'lost'
+  mark: Mark | undefined
+  /** When the paid call began. */
+  calledAt: Date | undefined
+  operation: Operation | undefined
+  /** An operation that a callback named: to be looked at, not to be believed. */
+  toldOperation: Operation | undefined
   /** The provider's link, where it sent one. */
   output: Output | undefined
   /** Whether the output came as bytes, which `getBytes` gives. */
   hasBytes: boolean
   outputExpiresAt: Date | undefined
   error: RecordedError | undefined
-  /** Whether its picture has a row. */
+  updatedAt: Date
+  /** Whether its file has a row. */
   isRecorded: boolean
 }
 
@@ -34,7 +46,8 @@ export interface GenerationWork {
   id: string
   userId: string
   status: GenerationStatus
-  plan: ImagePlan
+  progress: number | null
+  plan: Plan
   createdAt: Date
   submissions: Submission[]
 }
@@ -53,6 +66,21 @@ export interface StoredImage {
   thumbnailPath: string
   thumbnailUrl: string | null
   placeholder: string
+}
+
+export interface StoredVideo {
+  index: number
+  url: string | null
+  /** Seconds, as measured in the file. */
+  duration: number
+  aspectRatio: string
+  fileSize: number
+  mimeType: string
+  storagePath: string
+  bucketUrl: string | null
+  width: number
+  height: number
+  sha256: string
 }
 
 /** A generation as its owner sees it. */
@@ -77,6 +105,7 @@ export interface Generation {
   startedAt: Date | null
   finishedAt: Date | null
   images: (StoredImage & { id: string })[]
+  videos: (StoredVideo & { id: string })[]
 }
 
 export interface IdempotencyKey {
@@ -94,6 +123,24 @@ export interface ListOptions {
   kind?: string | undefined
 }
 
+export interface NewGeneration {
+  userId: string
+  plan: Plan
+  bucket: string
+  /** Files of the request, by name, kept until the provider has them. */
+  inputs?: Record<string, InputFile> | undefined
+  idempotencyKey?: IdempotencyKey | undefined
+}
+
+export interface AcceptedOutput {
+  outputs: Output[]
+  /** An output that came as bytes, kept in the same write; `keepBytes` does that later. */
+  bytes?: Uint8Array | undefined
+  expiresAt: Date
+  providerRequestId?: string | undefined
+  warnings: Warning[]
+}
+
 /** Every method throws `AppError` `database_unavailable` when the database is away. */
 export interface Records {
   /**
@@ -102,7 +149,7 @@ export interface Records {
    * @throws {AppError} `idempotency_mismatch` when the key stood for another body, `not_found` when its generation was
    *   deleted.
    */
-  create(input: { userId: string; plan: ImagePlan; bucket: string; idempotencyKey?: IdempotencyKey | undefined }): Promise<{ generationId: string; isNew: boolean }>
+  create(input: NewGeneration): Promise<{ generationId: string; isNew: boolean }>
   /** What the same idempotency key made within a day. @throws as `create`. */
   findEarlier(userId: string, idempotencyKey: IdempotencyKey): Promise<string | undefined>
   findWork(generationId: string): Promise<GenerationWork | undefined>
@@ -110,11 +157,30 @@ export interface Records {
   find(generationId: string, userId: string): Promise<Generation | undefined>
   /** A user's generations, the newest first. */
   list(userId: string, options: ListOptions): Promise<Generation[]>
-  /** Ends a generation whose provider was not asked yet. @returns whether it did. */
+  /** Ends a generation whose provider was not asked yet, or took nothing so far. @returns whether it did. */
   cancel(generationId: string, userId: string): Promise<boolean>
-  /** Marks every queued submission as starting. @returns the indexes that this call, and no other, may now start. */
-  claimSubmissions(generationId: string): Promise<number[]>
-  saveAccepted(generationId: string, index: number, accepted: { outputs: Output[]; expiresAt: Date; providerRequestId?: string | undefined; warnings: Warning[] }): Promise<void>
+  /** Ends a generation whose operation was cancelled. @returns false when it has ended or other work of it goes on. */
+  cancelOperation(generationId: string): Promise<boolean>
+  /** A file of the request that `create` kept. */
+  getInput(generationId: string, name: string): Promise<InputFile | undefined>
+  /**
+   * Marks every queued submission as starting.
+   * @param marks what to remember of each, by its index.
+   * @returns the indexes that this call, and no other, may now start; undefined when every place that the generation
+   *   could take is taken: it waits without a job and gets one when a place is free.
+   */
+  claimSubmissions(generationId: string, marks: Mark[]): Promise<number[] | undefined>
+  /** The provider has taken the work on. A generation that was given up meanwhile goes on. */
+  saveStarted(generationId: string, index: number, started: { operation: Operation; providerRequestId?: string | undefined; warnings: Warning[] }): Promise<void>
+  /** The answer to the paid call was lost: the provider is to be asked what became of it. */
+  saveUncertain(generationId: string, index: number, error: RecordedError): Promise<void>
+  /** Those of the operations that belong to another generation already. */
+  findTaken(generationId: string, operations: Operation[]): Promise<Operation[]>
+  /** @returns false when no submission has this callback token. */
+  saveTold(generationId: string, index: number, callbackToken: string, operation: Operation): Promise<boolean>
+  /** What the provider tells of its progress, from 0 to 1. It never goes back. */
+  saveProgress(generationId: string, progress: number): Promise<void>
+  saveAccepted(generationId: string, index: number, accepted: AcceptedOutput): Promise<void>
   saveNotAccepted(generationId: string, index: number, state: 'refused' | 'unknown', error: RecordedError): Promise<void>
   /** Gives a claimed submission back: the provider surely did not accept it, and this process must go. */
   releaseSubmission(generationId: string, index: number): Promise<void>
@@ -131,6 +197,8 @@ export interface Records {
    * @returns `partial` while others of the generation are still to be stored, `gone` when it was deleted meanwhile.
    */
   recordImages(work: GenerationWork, bucket: string, images: StoredImage[], warnings: Warning[]): Promise<'recorded' | 'partial' | 'gone'>
+  /** As `recordImages`. */
+  recordVideos(work: GenerationWork, bucket: string, videos: StoredVideo[], warnings: Warning[]): Promise<'recorded' | 'partial' | 'gone'>
   /** @returns false when the generation had already ended, or when something that was paid for waits to be stored. */
   fail(generationId: string, error: RecordedError): Promise<boolean>
 }

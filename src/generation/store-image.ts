@@ -4,10 +4,11 @@ import { AppError } from '../errors.ts'
 import { toSizeText } from './catalog.ts'
 import type { FileStore, Media, Picture } from './files.ts'
 import type { Output, Size } from './provider.ts'
+import type { ImagePlan } from './image-request.ts'
 import type { GenerationWork, StoredImage } from './records.ts'
 
 export interface StoreImageInput {
-  work: GenerationWork
+  work: GenerationWork & { plan: ImagePlan }
   index: number
   output: Output
   /** The one origin that may be private, see `Provider`. */

@@ -1,7 +1,7 @@
 /** How generations and their files look in answers: chosen field by field, so that no column leaks by accident. */
 import { AppError } from '../errors.ts'
 import type { FileStore } from '../generation/files.ts'
-import type { Generation, StoredImage } from '../generation/records.ts'
+import type { Generation, StoredImage, StoredVideo } from '../generation/records.ts'
 
 /** What to wait where the vendor told no time. */
 const RATE_LIMIT_PAUSE_SECONDS = 30
@@ -21,7 +21,7 @@ export async function toGenerationResponse(generation: Generation, files: FileSt
     startedAt: generation.startedAt?.toISOString() ?? null,
     finishedAt: generation.finishedAt?.toISOString() ?? null,
     images: await Promise.all(generation.images.map((image) => toImageResponse(image, files))),
-    videos: [],
+    videos: await Promise.all(generation.videos.map((video) => toVideoResponse(video, files))),
   }
 }
 
@@ -39,6 +39,22 @@ export async function toImageResponse(image: StoredImage & { id: string }, files
     fileSize: image.fileSize,
     thumbnailUrl: image.thumbnailUrl ?? (await files.readableUrl(image.thumbnailPath)),
     placeholder: image.placeholder,
+  }
+}
+
+export async function toVideoResponse(video: StoredVideo & { id: string }, files: FileStore) {
+  const bucketUrl = video.bucketUrl ?? (await files.readableUrl(video.storagePath))
+  return {
+    id: video.id,
+    url: video.url ?? bucketUrl,
+    bucketUrl,
+    duration: video.duration,
+    aspectRatio: video.aspectRatio,
+    storagePath: video.storagePath,
+    width: video.width,
+    height: video.height,
+    mimeType: video.mimeType,
+    fileSize: video.fileSize,
   }
 }
 

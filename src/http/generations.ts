@@ -2,6 +2,7 @@ import Router from '@koa/router'
 import type { Context, Middleware } from 'koa'
 import { z } from 'zod'
 import { AppError } from '../errors.ts'
+import type { CancelGeneration } from '../generation/cancel.ts'
 import type { FileStore } from '../generation/files.ts'
 import { GENERATION_STATUSES, type Generation, type Records } from '../generation/records.ts'
 import type { GenerationWaiter } from '../generation/wait.ts'
@@ -15,6 +16,7 @@ export interface GenerationRoutesOptions {
   records: Records
   files: FileStore
   waiter: GenerationWaiter
+  cancelGeneration: CancelGeneration
   heartbeatMs: number
   /** Event streams that one user may hold open in one process. */
   maxEventStreams: number
@@ -57,7 +59,7 @@ export function generationRoutes(options: GenerationRoutesOptions): Router {
 
   router.post('/:id/cancel', async (ctx) => {
     await getGeneration(ctx)
-    const isCancelled = await records.cancel(idOf(ctx), userOf(ctx).id)
+    const isCancelled = await options.cancelGeneration(idOf(ctx), userOf(ctx).id)
     const generation = await getGeneration(ctx)
     if (!isCancelled && generation.status !== 'cancelled') {
       const why = ['queued', 'running', 'storing'].includes(generation.status) ? 'its provider is already working on it and cannot be stopped' : `it has ${generation.status}`

@@ -1,10 +1,11 @@
 import Router from '@koa/router'
 import type { Middleware } from 'koa'
 import { z } from 'zod'
-import { AppError, ProviderError } from '../errors.ts'
+import { ProviderError } from '../errors.ts'
 import type { Catalog } from '../generation/catalog.ts'
 import type { FileStore } from '../generation/files.ts'
 import { imageRequestSchema, planImage, type ImageRequestInput } from '../generation/image-request.ts'
+import { checkOwner, type StandIns } from '../generation/plan.ts'
 import type { Provider } from '../generation/provider.ts'
 import type { Generation, IdempotencyKey } from '../generation/records.ts'
 import { answerWhenDone, type WaitingOptions } from './answer-when-done.ts'
@@ -18,7 +19,7 @@ export interface ImageRoutesOptions extends WaitingOptions {
   authenticate: Middleware
   catalog: Catalog
   providers: ReadonlyMap<string, Provider>
-  standIn: string | undefined
+  standIns: StandIns
   maxJsonBytes: number
 }
 
@@ -27,7 +28,7 @@ const testRequestSchema = z.strictObject({ prompt: z.string().trim().min(1).max(
 const PROBE_TIMEOUT_MS = 15_000
 
 export function imageRoutes(options: ImageRoutesOptions): Router {
-  const { catalog, providers, standIn, records, files } = options
+  const { catalog, providers, standIns, records, files } = options
   const router = new Router({ prefix: '/api/images', sensitive: true })
   const json = jsonBody({ maxBytes: options.maxJsonBytes })
   router.use(options.authenticate)
@@ -44,7 +45,7 @@ export function imageRoutes(options: ImageRoutesOptions): Router {
   router.post('/generate', ...json, async (ctx) => {
     const input = parseBody(imageRequestSchema, ctx)
     const user = ctx.state.user as AuthenticatedUser
-    checkOwner(input, user)
+    checkOwner(input, user.id)
     const idempotencyKey = readIdempotencyKey(ctx, input)
     // Before the plan: what was made once is answered again, even if its model is gone by now.
     const earlier = idempotencyKey && (await records.findEarlier(user.id, idempotencyKey))
@@ -54,21 +55,17 @@ export function imageRoutes(options: ImageRoutesOptions): Router {
   })
 
   function create(input: ImageRequestInput, user: AuthenticatedUser, idempotencyKey: IdempotencyKey | undefined) {
-    const plan = planImage(input, { catalog, providers, standIn })
+    const plan = planImage(input, { catalog, providers, standIns })
     return records.create({ userId: user.id, plan, bucket: files.bucket, idempotencyKey })
   }
 
   function defaultProvider(): Provider | undefined {
     const requested = catalog.list().find(({ kind }) => kind === 'image')
     const model = requested && catalog.resolve(requested).model
-    return (model && providers.get(model.provider)) ?? (standIn === undefined ? undefined : providers.get(catalog.find(standIn)?.provider ?? ''))
+    return (model && providers.get(model.provider)) ?? providers.get(catalog.find(standIns.image ?? '')?.provider ?? '')
   }
 
   return router
-}
-
-function checkOwner(input: ImageRequestInput, user: AuthenticatedUser): void {
-  if (input.userId !== undefined && input.userId.toLowerCase() !== user.id.toLowerCase()) throw new AppError('forbidden', 'userId must be your own id, or be left out.')
 }
 
 async function toImagesResponse(generation: Generation, files: FileStore) {

@@ -1,13 +1,14 @@
 import Router from '@koa/router'
 import type { Middleware } from 'koa'
 import type { Catalog, Model } from '../generation/catalog.ts'
+import type { StandIns } from '../generation/plan.ts'
 import type { Provider } from '../generation/provider.ts'
 
 export interface ModelRoutesOptions {
   authenticate: Middleware
   catalog: Catalog
   providers: ReadonlyMap<string, Provider>
-  standIn: string | undefined
+  standIns: StandIns
 }
 
 export function modelRoutes(options: ModelRoutesOptions): Router {
@@ -20,13 +21,13 @@ export function modelRoutes(options: ModelRoutesOptions): Router {
 }
 
 /** The models of a kind that answer now: by themselves, or through the one that replaced them. */
-export function usableModels(kind: Model['kind'], options: Pick<ModelRoutesOptions, 'catalog' | 'providers' | 'standIn'>): Model[] {
+export function usableModels(kind: Model['kind'], options: Pick<ModelRoutesOptions, 'catalog' | 'providers' | 'standIns'>): Model[] {
   return options.catalog.list().filter((model) => model.kind === kind && whyNotUsable(model, options) === undefined)
 }
 
-function whyNotUsable(model: Model, { catalog, providers, standIn }: Pick<ModelRoutesOptions, 'catalog' | 'providers' | 'standIn'>): string | undefined {
+function whyNotUsable(model: Model, { catalog, providers, standIns }: Pick<ModelRoutesOptions, 'catalog' | 'providers' | 'standIns'>): string | undefined {
   const runs = catalog.resolve(model).model
-  if (providers.has(runs.provider) || standIn !== undefined) return undefined
+  if (providers.has(runs.provider) || standIns[model.kind] !== undefined) return undefined
   return `there is no key for ${runs.provider}`
 }
 
@@ -41,13 +42,27 @@ function toModelResponse(model: Model, options: ModelRoutesOptions) {
     ...(model.successor !== undefined && { successor: model.successor }),
     usable: reason === undefined,
     ...(reason !== undefined && { reason }),
-    capabilities: {
-      sizes: model.sizes.known,
-      sizeLimits: { minSide: model.sizes.minSide, maxSide: model.sizes.maxSide, maxPixels: model.sizes.maxPixels, minRatio: model.sizes.minRatio, maxRatio: model.sizes.maxRatio },
-      maxImages: model.maxImages,
-      maxPromptCharacters: model.maxPromptCharacters,
-      ...model.supports,
-    },
-    price: model.priceMicrosPerImage === undefined ? null : { perImageUsdMicros: model.priceMicrosPerImage },
+    capabilities: toCapabilities(model),
+    price: toPrice(model),
   }
+}
+
+function toCapabilities(model: Model) {
+  if (model.kind === 'video') {
+    const { durations, aspectRatios, resolutions, defaultResolution, firstFrame, maxPromptCharacters, supports } = model
+    return { durations, aspectRatios, resolutions, defaultResolution, firstFrame: firstFrame.use, maxPromptCharacters, ...supports }
+  }
+  const { sizes, maxImages, maxPromptCharacters, supports } = model
+  return {
+    sizes: sizes.known,
+    sizeLimits: { minSide: sizes.minSide, maxSide: sizes.maxSide, maxPixels: sizes.maxPixels, minRatio: sizes.minRatio, maxRatio: sizes.maxRatio },
+    maxImages,
+    maxPromptCharacters,
+    ...supports,
+  }
+}
+
+function toPrice(model: Model) {
+  if (model.kind === 'video') return model.pricePerSecondMicros === undefined ? null : { perSecondUsdMicros: model.pricePerSecondMicros }
+  return model.priceMicrosPerImage === undefined ? null : { perImageUsdMicros: model.priceMicrosPerImage }
 }

@@ -9,6 +9,15 @@ const RETRY_MS = 30_000
 /** Doubling pauses between tries of one file, at most an hour. */
 const BACKOFF_SQL = `least(interval '1 hour', interval '10 seconds' * power(2, least(attempts, 10)))`
 
+/**
+ * A folder was given up while nothing had a row in it; where a late answer opened its generation again, or stored it, the
+ * folder is in use.
+ */
+const FORGET_FOLDERS_IN_USE = `
+  delete from darkroom.file_deletions deletion using public.generations generation
+  where deletion.bucket = $1 and deletion.path = generation.user_id || '/' || generation.id || '/'
+    and generation.status in ('queued', 'running', 'storing', 'succeeded')`
+
 interface Deletion {
   id: string
   path: string
@@ -17,6 +26,7 @@ interface Deletion {
 export function deleteFilesJob(database: Database, files: FileStore, logger: Logger): JobHandler<object> {
   return async (_data, { stopping }) => {
     while (!stopping.aborted) {
+      await database.query(FORGET_FOLDERS_IN_USE, [files.bucket])
       // A claim is only a later `not_before`: a process that dies leaves the rows to the next run.
       const claimed = await database.query<Deletion>(
         `update darkroom.file_deletions set attempts = attempts + 1, not_before = now() + ${BACKOFF_SQL}
@@ -33,9 +43,9 @@ export function deleteFilesJob(database: Database, files: FileStore, logger: Log
         logger.warn({ files: claimed.length, err: error }, 'files could not be removed and will be tried again')
         const message = error instanceof Error ? error.message : 'unknown'
         await database.query('update darkroom.file_deletions set last_error = $2 where id = any($1::bigint[])', [ids, message])
-        return RETRY_MS
+        return { afterMs: RETRY_MS }
       }
     }
-    return 0
+    return { afterMs: 0 }
   }
 }

@@ -1,9 +1,11 @@
 /**
  * Takes jobs from one queue and runs them side by side. pg-boss's own workers poll each for itself, so that one
- * notification makes all of them ask at once; here one loop fetches as many jobs as there are free places.
+ * notification makes all of them ask at once; here one loop fetches as many jobs as there are free places, and jobs that
+ * end together are written down together.
  */
 import type { PgBoss } from 'pg-boss'
 import type { Logger } from '../log.ts'
+import { createFinisher, type FinishedJob, type NextJob, type Transact } from './finisher.ts'
 
 export interface Dispatcher {
   /** Looks for jobs now. */
@@ -15,15 +17,18 @@ export interface Dispatcher {
 export interface JobContext {
   /** Ends when the process must go: what can be handed back is. */
   stopping: AbortSignal
+  /** Ends when what is still running must be left to another process. */
+  leaving: AbortSignal
   /** How often this job was begun before, by handlers that threw or processes that died. */
   earlierAttempts: number
 }
 
-/** @returns when to run the job again, in milliseconds, or undefined when it is done. */
-export type JobHandler<T> = (data: T, context: JobContext) => Promise<number | undefined>
+/** @returns what follows, or undefined when the work is done. */
+export type JobHandler<T> = (data: T, context: JobContext) => Promise<NextJob | undefined>
 
 export interface DispatcherOptions<T> {
   boss: PgBoss
+  transact: Transact
   queue: string
   concurrency: number
   /** The key that keeps a job from waiting in the queue twice. */
@@ -35,17 +40,21 @@ export interface DispatcherOptions<T> {
 const POLL_MS = 1000
 /** A third of the queue's heartbeat: two may get lost. */
 const TOUCH_MS = 3000
+/** Of the time to stop; the rest is for writing down what is handed back. */
+const LEAVING_SHARE = 0.7
 
 interface RunningJob {
   id: string
   retryCount: number
 }
 
-export function startDispatcher<T extends object>({ boss, queue, concurrency, keyOf, handler, logger }: DispatcherOptions<T>): Dispatcher {
+export function startDispatcher<T extends object>({ boss, transact, queue, concurrency, keyOf, handler, logger }: DispatcherOptions<T>): Dispatcher {
   const running = new Map<RunningJob, Promise<void>>()
   // A job whose heartbeat lapsed while the database was away may come back to the very process that still runs it.
-  const byKey = new Map<string, Promise<number | undefined>>()
+  const byKey = new Map<string, Promise<NextJob | undefined>>()
   const stopping = new AbortController()
+  const leaving = new AbortController()
+  const finisher = createFinisher({ boss, transact, queue })
   let wakeUp: () => void = () => undefined
   let awake = false
 
@@ -89,13 +98,11 @@ export function startDispatcher<T extends object>({ boss, queue, concurrency, ke
     try {
       let result = byKey.get(key)
       if (!result) {
-        result = handler(data, { stopping: stopping.signal, earlierAttempts: job.retryCount })
+        result = handler(data, { stopping: stopping.signal, leaving: leaving.signal, earlierAttempts: job.retryCount })
         byKey.set(key, result)
         result.catch(() => undefined).finally(() => byKey.delete(key))
       }
-      const retryAfterMs = await result
-      if (retryAfterMs !== undefined) await boss.send(queue, data, { singletonKey: key, startAfter: Math.ceil(retryAfterMs / 1000) })
-      await boss.complete(queue, job)
+      await finisher.finish(toFinished(job, data, key, await result))
     } catch (error) {
       logger.error({ queue, key, err: error }, 'a job failed and will be repeated')
       // Where this cannot be written either, the heartbeat ends and another worker takes the job.
@@ -127,10 +134,14 @@ export function startDispatcher<T extends object>({ boss, queue, concurrency, ke
     async stop(timeoutMs) {
       stopping.abort(new Error('the process is stopping'))
       wake()
+      const leave = setTimeout(() => leaving.abort(new Error('the process is leaving')), timeoutMs * LEAVING_SHARE)
       const late = new Promise<'late'>((resolve) => void setTimeout(() => resolve('late'), timeoutMs).unref())
       await Promise.race([looping.then(() => Promise.all(running.values())), late])
+      clearTimeout(leave)
       clearInterval(touching)
       return running.size
     },
   }
 }
+
+const toFinished = ({ id, retryCount }: RunningJob, data: object, key: string, next: NextJob | undefined): FinishedJob => ({ job: { id, retryCount }, data, key, next })

@@ -1,8 +1,10 @@
 import { AppError } from '../errors.ts'
+import type { RunResult } from '../generation/outcome.ts'
 import type { Records } from '../generation/records.ts'
-import type { RunGeneration } from '../generation/run-image.ts'
+import type { GenerationRunner } from '../generation/run-generation.ts'
 import type { Logger } from '../log.ts'
 import type { JobHandler } from './dispatcher.ts'
+import { STORES } from './queue.ts'
 
 export interface GenerationJob {
   generationId: string
@@ -12,19 +14,25 @@ export interface GenerationJob {
 const MAX_ATTEMPTS = 3
 const RETRY_MS = 60_000
 
-/** One generation, as far as it can be taken now. It is never left open by an error that will not go away. */
-export function runGenerationJob(run: RunGeneration, records: Records, logger: Logger): JobHandler<GenerationJob> {
-  return async ({ generationId }, { stopping, earlierAttempts }) => {
+/** One step of a generation. It is never left open by an error that will not go away. */
+export function generationJob(step: GenerationRunner['run'], records: Records, logger: Logger): JobHandler<GenerationJob> {
+  return async ({ generationId }, { earlierAttempts, ...signals }) => {
     try {
-      const result = await run(generationId, { stopping })
-      return result.done ? undefined : result.retryAfterMs
+      const result = await step(generationId, signals)
+      return result.done ? undefined : toNext(result)
     } catch (error) {
       const isDatabaseAway = error instanceof AppError && error.code === 'database_unavailable'
       if (isDatabaseAway || earlierAttempts + 1 < MAX_ATTEMPTS) throw error
       const isEnded = await records.fail(generationId, { code: 'internal_error', message: 'Something went wrong inside the service.' })
       logger.error({ generationId, isEnded, err: error }, 'a generation cannot go on after an unforeseen error')
       // What was paid for is not given up: it is tried again until its link is over.
-      return isEnded ? undefined : RETRY_MS
+      return isEnded ? undefined : { afterMs: RETRY_MS }
     }
   }
+}
+
+/** What is to be stored waits in a queue of its own, ordered by when its link dies: priorities count down the seconds. */
+function toNext({ retryAfterMs, storeBy }: Extract<RunResult, { done: false }>) {
+  if (!storeBy) return { afterMs: retryAfterMs }
+  return { afterMs: retryAfterMs, queue: STORES, priority: -Math.floor(storeBy.getTime() / 1000) }
 }

@@ -41,27 +41,30 @@ const BY_STATUS: [status: (status: number) => boolean, meaning: Meaning][] = [
 /** Failures before the request left this machine: nothing can have been accepted. */
 const NEVER_SENT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT'])
 
-/** What any failure of a synchronous call becomes. */
-export function toModelArkError(error: unknown): ProviderError {
+/**
+ * What any failure of a call becomes.
+ * @param options.isAsynchronous the call starts a task: a 5xx, in whose words ever, may come after that was accepted.
+ */
+export function toModelArkError(error: unknown, options: { isAsynchronous?: boolean } = {}): ProviderError {
   if (error instanceof ProviderError) return error
   if (error instanceof OpenAI.APIUserAbortError || error instanceof OpenAI.APIConnectionTimeoutError || isAbort(error)) {
-    return new ProviderError('provider_timeout', 'The provider did not answer in time. The picture may have been made and paid, so it was not asked for again.', { provider: PROVIDER, charged: 'unknown', cause: error })
+    return new ProviderError('provider_timeout', 'The provider did not answer in time. What was asked for may have been made and paid, so it was not asked for again.', { provider: PROVIDER, charged: 'unknown', cause: error })
   }
-  if (error instanceof OpenAI.APIError && error.status !== undefined) return toStatusError(error as StatusError)
+  if (error instanceof OpenAI.APIError && error.status !== undefined) return toStatusError(error as StatusError, options.isAsynchronous ?? false)
   const charged = NEVER_SENT.has(networkCode(error)) ? 'no' : 'unknown'
   if (charged === 'no') return new ProviderError('provider_failed', 'The provider cannot be reached. Try again in a moment.', { provider: PROVIDER, charged, isRetryable: true, cause: error })
-  return new ProviderError('submission_unknown', 'The connection to the provider was lost before it answered. The picture may have been made and paid, so it was not asked for again.', { provider: PROVIDER, charged, cause: error })
+  return new ProviderError('submission_unknown', 'The connection to the provider was lost before it answered. What was asked for may have been made and paid, so it was not asked for again.', { provider: PROVIDER, charged, cause: error })
 }
 
 type StatusError = InstanceType<typeof OpenAI.APIError> & { status: number; headers: Headers | undefined }
 
-function toStatusError(error: StatusError): ProviderError {
+function toStatusError(error: StatusError, isAsynchronous: boolean): ProviderError {
   const vendorCode = typeof error.code === 'string' ? error.code : ''
   const known = meaningOf(vendorCode)
   const meaning = known ?? BY_STATUS.find(([fits]) => fits(error.status))![1]
-  const charged = chargedBy(error.status, known)
+  const charged = isAsynchronous && error.status >= 500 ? 'unknown' : chargedBy(error.status, known)
   const isUnknown = charged === 'unknown'
-  return new ProviderError(isUnknown ? 'submission_unknown' : meaning.code, isUnknown ? "Something between this service and the provider failed. The picture may have been made and paid, so it was not asked for again." : meaning.message, {
+  return new ProviderError(isUnknown ? 'submission_unknown' : meaning.code, isUnknown ? "The provider or something on the way to it failed. What was asked for may have been made and paid, so it was not asked for again." : meaning.message, {
     provider: PROVIDER,
     charged,
     isRetryable: meaning.isRetryable ?? false,
@@ -85,6 +88,12 @@ function chargedBy(status: number, known: Meaning | undefined): Charged {
 export function toItemError(error: { code?: string | null | undefined; message?: string | null | undefined } | null | undefined, providerRequestId: string | undefined): ProviderError {
   const meaning = meaningOf(error?.code ?? '') ?? { code: 'provider_failed', message: 'The provider answered without a picture.' }
   return new ProviderError(meaning.code, meaning.message, { provider: PROVIDER, charged: 'no', statusCode: 200, providerRequestId, cause: error ? new Error(`${error.code ?? ''}: ${error.message ?? ''}`) : undefined })
+}
+
+/** A task that failed: it is not billed. The same codes stand in it as in a refused call. */
+export function toTaskError(error: { code?: string | null | undefined; message?: string | null | undefined } | null | undefined): ProviderError {
+  const meaning = meaningOf(error?.code ?? '') ?? { code: 'provider_failed', message: 'The provider could not make this video. Try again.' }
+  return new ProviderError(meaning.code, meaning.message, { provider: PROVIDER, charged: 'no', statusCode: 200, cause: new Error(`${error?.code ?? ''}: ${error?.message ?? ''}`) })
 }
 
 const meaningOf = (vendorCode: string): Meaning | undefined => MEANINGS.find(([pattern]) => pattern.test(vendorCode))?.[1]

@@ -1,10 +1,12 @@
-/** ByteDance ModelArk (BytePlus): Seedream pictures through the OpenAI SDK. Wire format as of November 2026. */
+/** ByteDance ModelArk (BytePlus) through the OpenAI SDK, and its Seedream pictures. Wire format as of November 2026. */
 import OpenAI from 'openai'
 import { z } from 'zod'
 import { ProviderError } from '../errors.ts'
 import type { ImageModel, ImageRequest, Output, Provider, ProviderSetting, StartedImage, Warning } from '../generation/provider.ts'
 import { longFetch } from './long-fetch.ts'
 import { toModelArkError, toItemError } from './modelark-errors.ts'
+import { modelArkOptionsSchema, type ModelArkOptions } from './modelark-options.ts'
+import { createSeedance } from './modelark-videos.ts'
 import { trustedOriginOf } from './trusted-origin.ts'
 
 export const modelArkSetting: ProviderSetting = {
@@ -23,18 +25,6 @@ const FAMILIES = {
 } satisfies Record<string, Partial<Record<'seed' | 'guidanceScale' | 'sequential' | 'optimizePrompt' | 'outputFormat' | 'webSearch', true>>>
 
 export type SeedreamFamily = keyof typeof FAMILIES
-
-const optionsSchema = z.strictObject({
-  /** How closely to follow the prompt; Seedream 3.0 only. */
-  guidanceScale: z.number().min(1).max(10).optional(),
-  optimizePrompt: z.enum(['standard', 'fast']).optional(),
-  outputFormat: z.enum(['jpeg', 'png']).optional(),
-  webSearch: z.boolean().optional(),
-  /** How the picture travels; both end in storage. */
-  responseFormat: z.enum(['url', 'b64_json']).optional(),
-})
-
-type ModelArkOptions = z.infer<typeof optionsSchema>
 
 export interface ModelArkOptionsInput {
   apiKey: string
@@ -56,9 +46,10 @@ export function createModelArk(options: ModelArkOptionsInput): Provider {
   const trustedOrigin = trustedOriginOf(options.baseURL)
   return {
     id: modelArkSetting.id,
-    optionsSchema,
+    optionsSchema: modelArkOptionsSchema,
     ...(trustedOrigin !== undefined && { trustedOrigin }),
     image: ({ vendorId, family }) => createSeedream(client, vendorId, toFamily(vendorId, family)),
+    video: (model) => createSeedance(client, model),
     // The list of models costs nothing, needs the key, and names what the account may use.
     probe: ({ signal }) => client.get<unknown>('/models', { signal, timeout: PROBE_TIMEOUT_MS }).catch((error: unknown) => Promise.reject(toModelArkError(error))),
   }

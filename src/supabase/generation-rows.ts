@@ -1,6 +1,6 @@
 /** Rows as Postgres gives them, and the core's words for them. */
 import type { Warning } from '../generation/provider.ts'
-import type { Generation, GenerationStatus, RecordedError, StoredImage } from '../generation/records.ts'
+import type { Generation, GenerationStatus, RecordedError, StoredImage, StoredVideo } from '../generation/records.ts'
 
 interface ImageRow {
   id: string
@@ -17,6 +17,23 @@ interface ImageRow {
   thumbnail_path: string
   thumbnail_url: string | null
   placeholder: string
+}
+
+interface VideoRow {
+  id: string
+  index: number
+  url: string | null
+  duration: number
+  /** Null only in rows that this service did not write. */
+  duration_seconds: number | null
+  aspect_ratio: string
+  file_size: number
+  mime_type: string
+  storage_path: string
+  bucket_url: string | null
+  width: number
+  height: number
+  sha256: string
 }
 
 export interface GenerationRow {
@@ -37,6 +54,7 @@ export interface GenerationRow {
   started_at: Date | null
   finished_at: Date | null
   images: ImageRow[]
+  videos: VideoRow[]
 }
 
 export function toGeneration(row: GenerationRow): Generation {
@@ -58,6 +76,7 @@ export function toGeneration(row: GenerationRow): Generation {
     startedAt: row.started_at,
     finishedAt: row.finished_at,
     images: row.images.map(toImage),
+    videos: row.videos.map(toVideo),
   }
 }
 
@@ -95,5 +114,38 @@ export function toImageRow(image: StoredImage): Omit<ImageRow, 'id'> {
     thumbnail_path: image.thumbnailPath,
     thumbnail_url: image.thumbnailUrl,
     placeholder: image.placeholder,
+  }
+}
+
+function toVideo(row: VideoRow): StoredVideo & { id: string } {
+  return {
+    id: row.id,
+    index: row.index,
+    url: row.url,
+    duration: row.duration_seconds ?? row.duration,
+    aspectRatio: row.aspect_ratio,
+    fileSize: row.file_size,
+    mimeType: row.mime_type,
+    storagePath: row.storage_path,
+    bucketUrl: row.bucket_url,
+    width: row.width,
+    height: row.height,
+    sha256: row.sha256,
+  }
+}
+
+export function toVideoRow(video: StoredVideo): Omit<VideoRow, 'id' | 'duration'> {
+  return {
+    index: video.index,
+    url: video.url,
+    duration_seconds: video.duration,
+    aspect_ratio: video.aspectRatio,
+    file_size: video.fileSize,
+    mime_type: video.mimeType,
+    storage_path: video.storagePath,
+    bucket_url: video.bucketUrl,
+    width: video.width,
+    height: video.height,
+    sha256: video.sha256,
   }
 }

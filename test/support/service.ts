@@ -4,7 +4,7 @@ import { createLogger } from '../../src/log.ts'
 import { providerSettings } from '../../src/providers/registry.ts'
 import type { Extras } from '../../src/services.ts'
 import { startService } from '../../src/start.ts'
-import { startModelArkSimulator, type ModelArkSimulator } from '../simulator/modelark.ts'
+import { startModelArkSimulator, type ModelArkSimulator, type SimulatorOptions } from '../simulator/modelark.ts'
 import { sql, supabase, type TestUser } from './supabase.ts'
 
 export interface TestService {
@@ -15,22 +15,25 @@ export interface TestService {
   request(path: string, init?: RequestInit & { user?: TestUser }): Promise<Response>
   /** Posts JSON to the generate route as a user. */
   generate(user: TestUser, body: unknown, headers?: Record<string, string>): Promise<Response>
+  /** Posts a form to the video route, as the frontend does: all values as text, the picture as a file. */
+  generateVideo(user: TestUser, fields: Record<string, string | Uint8Array>, headers?: Record<string, string>): Promise<Response>
   close(): Promise<void>
 }
 
 export type LogLine = Record<string, unknown> & { msg: string; level: string }
 
 export interface TestServiceOptions {
+  simulator?: SimulatorOptions
   env?: Record<string, string>
   extras?: Extras
   local?: boolean
 }
 
 /** Short limits, so that what hangs ends within a test. */
-const TEST_ENV = { LOG_LEVEL: 'debug', CORS_ORIGINS: 'https://app.example.com', PROVIDER_TIMEOUT_SECONDS: '2', DOWNLOAD_TIMEOUT_SECONDS: '3', STORE_RETRY_SECONDS: '1', SHUTDOWN_SECONDS: '5' }
+const TEST_ENV = { LOG_LEVEL: 'debug', CORS_ORIGINS: 'https://app.example.com', PROVIDER_TIMEOUT_SECONDS: '2', DOWNLOAD_TIMEOUT_SECONDS: '3', STORE_RETRY_SECONDS: '1', SHUTDOWN_SECONDS: '5', CALL_TIMEOUT_SECONDS: '2', CHECK_SECONDS: '1', MAX_CHECK_SECONDS: '1', SETTLE_SECONDS: '4', START_PATIENCE_SECONDS: '0' }
 
 export async function startTestService(options: TestServiceOptions = {}): Promise<TestService> {
-  const simulator = await startModelArkSimulator()
+  const simulator = await startModelArkSimulator(options.simulator)
   // Jobs that another file left behind would call that file's simulator.
   await sql(`do $$ begin if to_regclass('pgboss.job') is not null then delete from pgboss.job; end if; end $$`)
   const log: LogLine[] = []
@@ -61,11 +64,22 @@ export async function startTestService(options: TestServiceOptions = {}): Promis
     log,
     request,
     generate: (user, body, headers) => request('/api/images/generate', { method: 'POST', user, headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) }),
+    generateVideo: (user, fields, headers) => request('/api/videos/generate', { method: 'POST', user, body: toForm(fields), ...(headers && { headers }) }),
     async close() {
       await service.stop()
       await simulator.close()
     },
   }
+}
+
+/** A form as a browser sends it. Bytes become a file whose name lies. */
+export function toForm(fields: Record<string, string | Uint8Array>): FormData {
+  const form = new FormData()
+  for (const [name, value] of Object.entries(fields)) {
+    if (typeof value === 'string') form.set(name, value)
+    else form.set(name, new Blob([Uint8Array.from(value)], { type: 'text/plain' }), 'passwd.txt')
+  }
+  return form
 }
 
 /** Looks again until a condition holds. @throws when it does not within `timeoutMs`. */

@@ -1,0 +1,104 @@
+/** What every kind of request goes through on its way to a plan: text, model, provider, options. */
+import { z } from 'zod'
+import { AppError, type ErrorDetail } from '../errors.ts'
+import type { Catalog, Model } from './catalog.ts'
+import type { Provider, Warning } from './provider.ts'
+
+export type Kind = Model['kind']
+
+/** The models that stand in where a provider is off: the sandbox's, in local mode. */
+export type StandIns = Partial<Record<Kind, string>>
+
+export interface PlanContext {
+  catalog: Catalog
+  /** The providers that are on. */
+  providers: ReadonlyMap<string, Provider>
+  standIns: StandIns
+}
+
+/**
+ * What every plan has. A plan is a request that was checked against the model that will run it: plain JSON, stored, so that
+ * any process resumes it.
+ */
+export interface CommonPlan {
+  requestedModel: string
+  model: string
+  provider: string
+  vendorId: string
+  family?: string | undefined
+  prompt: string
+  /** How many paid calls it takes, one for each output. */
+  n: number
+  seed?: number | undefined
+  providerOptions: Record<string, unknown>
+  warnings: Warning[]
+  estimatedCostMicros: number | null
+}
+
+/** Text that Postgres and JSON can hold: no NUL, no half of a surrogate pair. */
+export const storableText = z
+  .string()
+  .refine((text) => !text.includes('\0'), 'must not contain NUL characters')
+  .refine((text) => text.isWellFormed(), 'must be valid Unicode')
+
+export const promptSchema = storableText.transform((text) => text.trim()).pipe(z.string().min(1, 'must not be empty'))
+export const modelIdSchema = storableText.pipe(z.string().min(1).max(200))
+/** What every vendor's own range of seeds contains. */
+export const MAX_SEED = 2_147_483_647
+export const providerOptionsSchema = z.record(z.string().max(50), z.record(z.string().max(50), z.unknown()))
+
+/** @throws {AppError} `invalid_request` when the catalog has no such model of the kind. */
+export function findModel<K extends Kind>(id: string | undefined, kind: K, catalog: Catalog): Extract<Model, { kind: K }> {
+  const model = id === undefined ? catalog.list().find((entry) => entry.kind === kind) : catalog.find(id)
+  if (model?.kind === kind) return model as Extract<Model, { kind: K }>
+  throw new AppError('invalid_request', `There is no ${kind} model ${id === undefined ? 'yet' : JSON.stringify(id)}. GET /api/${kind}s/models lists those that can be used.`, {
+    details: [{ path: 'model', message: 'must be a model of the catalog' }],
+  })
+}
+
+/**
+ * The model that answers today: a retired one's successor, the sandbox's for a provider that is off in local mode.
+ * @throws {AppError} `not_configured` when there is none.
+ */
+export function chooseModel<M extends Model>(requested: M, { catalog, providers, standIns }: PlanContext): { model: M; provider: Provider; warnings: Warning[] } {
+  const { model, warnings } = catalog.resolve(requested)
+  const provider = providers.get(model.provider)
+  // A successor is of the same kind: the catalog refuses any other.
+  if (provider) return { model: model as M, provider, warnings }
+  const standIn = standIns[requested.kind]
+  const sandbox = standIn === undefined ? undefined : catalog.find(standIn)
+  const sandboxProvider = sandbox && providers.get(sandbox.provider)
+  if (!sandboxProvider) throw new AppError('not_configured', `${model.id} cannot be used: this service has no key for its provider, ${model.provider}.`)
+  warnings.push({ type: 'other', setting: 'model', message: `There is no key for ${model.provider}: the sandbox made this in place of ${model.id}.` })
+  return { model: sandbox as M, provider: sandboxProvider, warnings }
+}
+
+/** The value, or nothing and a warning where the model does not know the setting. */
+export function supported<T>(model: Model, setting: 'seed' | 'negativePrompt', value: T | undefined, warnings: Warning[]): T | undefined {
+  if (value === undefined || model.supports[setting]) return value
+  warnings.push({ type: 'unsupported', setting, message: `${model.id} takes no ${setting === 'seed' ? 'seed' : 'negative prompt'}: it was left out.` })
+  return undefined
+}
+
+/** Options for other providers are passed over, since a stand-in or a successor may run; those of nobody are a mistake. */
+export function checkProviderOptions(options: Record<string, Record<string, unknown>>, provider: Provider, context: PlanContext): Record<string, unknown> {
+  const known = new Set([...context.providers.keys(), ...context.catalog.list().map((model) => model.provider)])
+  const unknown = Object.keys(options).filter((id) => !known.has(id))
+  const parsed = provider.optionsSchema.safeParse(options[provider.id] ?? {})
+  const details = [
+    ...unknown.map((id) => ({ path: `providerOptions.${id}`, message: `must be the id of a provider: ${[...known].join(', ')}` })),
+    ...(parsed.error?.issues ?? []).map((issue) => ({ path: ['providerOptions', provider.id, ...issue.path].join('.'), message: issue.message })),
+  ]
+  refuseIfAny(details)
+  return parsed.data!
+}
+
+/** @throws {AppError} `invalid_request` with the details, if there are any. */
+export function refuseIfAny(details: ErrorDetail[]): void {
+  if (details.length > 0) throw new AppError('invalid_request', details.map(({ path, message }) => `${path} ${message}`).join('; '), { details })
+}
+
+/** @throws {AppError} `forbidden` for another user's id. */
+export function checkOwner(input: { userId?: string | undefined }, userId: string): void {
+  if (input.userId !== undefined && input.userId.toLowerCase() !== userId.toLowerCase()) throw new AppError('forbidden', 'userId must be your own id, or be left out.')
+}
