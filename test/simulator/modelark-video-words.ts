@@ -11,7 +11,7 @@ export const UNTOLD = ['accept-drop', 'accept-cut', 'accept-500', 'accept-502', 
 export const LIST = ['list-error-once', 'list-rate-limit-once', 'unlisted-at-first'] as const
 
 /** How the task goes on, and how asking for it goes wrong the first time. */
-export const TASK = ['task-failed', 'task-failed-internal', 'task-expired', 'task-cancelled', 'task-unknown-status', 'task-forgotten', 'task-no-url', 'task-duration-string', 'check-error-once', 'check-rate-limit-once', 'check-hang-once', 'check-html-once'] as const
+export const TASK = ['task-failed', 'task-failed-internal', 'task-expired', 'task-cancelled', 'task-unknown-status', 'task-forgotten', 'task-no-url', 'task-duration-string', 'check-error-once', 'check-rate-limit-once', 'check-hang-once', 'check-html-once', 'check-drop-once', 'check-proxy-error-once'] as const
 
 /** What the file does. Those with `once` do it for the first that asks. */
 export const FILE = ['file-html', 'file-wrong-type', 'file-huge', 'file-endless', 'file-inward', 'file-redirect-inward', 'file-redirect-loop', 'file-expired', 'file-cut', 'file-cut-once', 'file-truncated', 'file-error-once', 'file-hang', 'file-hang-once'] as const

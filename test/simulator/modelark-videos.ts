@@ -179,6 +179,8 @@ export function createVideoSimulation(options: VideoSimulationOptions): VideoSim
     }
     if (once(task, 'check-hang-once')) return
     if (once(task, 'check-html-once')) return refuse('html', response)
+    if (once(task, 'check-drop-once')) return lose('drop', response, '')
+    if (once(task, 'check-proxy-error-once')) return refuse('proxy-error', response)
     const status = statusOf(task, clock)
     const answer = toJson(task, status)
     task.looks++
