@@ -23,7 +23,6 @@ export const errorCodes = {
   model_unavailable: 502,
   submission_unknown: 502,
   operation_lost: 502,
-  operation_expired: 502,
   output_invalid: 502,
   output_too_large: 502,
   output_expired: 502,
@@ -36,6 +35,7 @@ export const errorCodes = {
   shutting_down: 503,
   request_timeout: 503,
   provider_timeout: 504,
+  operation_expired: 504,
 } as const satisfies Record<string, number>
 
 export type ErrorCode = keyof typeof errorCodes

@@ -14,7 +14,7 @@ import { createGenerationRunner } from './generation/run-generation.ts'
 import { createGenerationWaiter } from './generation/wait.ts'
 import { deleteFilesJob } from './jobs/delete-files.ts'
 import { startDispatcher, type JobHandler } from './jobs/dispatcher.ts'
-import { FILE_DELETIONS, GENERATIONS, JOBS_CHANNEL, PLACES_CHANNEL, startQueue, STORES, SWEEP, type Queue } from './jobs/queue.ts'
+import { FILE_DELETIONS, JOBS_CHANNEL, PICTURES, PLACES_CHANNEL, startQueue, STEPS, STORES, SWEEP, type Queue } from './jobs/queue.ts'
 import { generationJob, type GenerationJob } from './jobs/run-generation.ts'
 import { sweepJob } from './jobs/sweep.ts'
 import { limitConcurrency } from './limit-concurrency.ts'
@@ -57,7 +57,7 @@ const PACE = { minTimeoutMs: 500, maxTimeoutMs: 8000 }
 export async function createServices(config: Config, logger: Logger, roles: { worker: boolean }, extras?: Extras): Promise<Services> {
   const catalog = createCatalog([...models, ...(extras?.models ?? [])], await readModelsFile(config.generation.modelsFile))
   const own = createProviders(config.providers)
-  const { providers, health } = observeProviders(new Map([...own, ...(extras?.providers ?? []).map((provider) => [provider.id, provider] as const)]))
+  const { providers, health } = observeProviders(new Map([...own, ...(extras?.providers ?? []).map((provider) => [provider.id, provider] as const)]), config.generation.breaker)
 
   const database = createDatabase({ ...config.database, logger })
   await checkSchema(database.query)
@@ -135,7 +135,8 @@ async function startWorkers({ database, queue, storage, logger, startConcurrency
   const oncePrepared = (handler: JobHandler<GenerationJob>): JobHandler<GenerationJob> => async (job, context) => (isPublic || (await prepared) ? await handler(job, context) : { afterMs: 0 })
   const common = { boss, logger, transact: database.transaction }
   const dispatchers = {
-    [GENERATIONS]: startDispatcher<GenerationJob>({ ...common, queue: GENERATIONS, concurrency: startConcurrency, keyOf: ({ generationId }) => generationId, handler: oncePrepared(run) }),
+    [STEPS]: startDispatcher<GenerationJob>({ ...common, queue: STEPS, concurrency: startConcurrency, keyOf: ({ generationId }) => generationId, handler: oncePrepared(run) }),
+    [PICTURES]: startDispatcher<GenerationJob>({ ...common, queue: PICTURES, concurrency: startConcurrency, keyOf: ({ generationId }) => generationId, handler: oncePrepared(run) }),
     [STORES]: startDispatcher<GenerationJob>({ ...common, queue: STORES, concurrency: storeConcurrency, keyOf: ({ generationId }) => generationId, handler: oncePrepared(store) }),
     [FILE_DELETIONS]: startDispatcher({ ...common, queue: FILE_DELETIONS, concurrency: 1, keyOf: () => 'all', handler: deleteFilesJob(database, storage, logger) }),
     [SWEEP]: startDispatcher({ ...common, queue: SWEEP, concurrency: 1, keyOf: () => 'all', handler: sweepJob(database, queue, storage.bucket, logger) }),

@@ -1,5 +1,6 @@
 /** Ends a generation at its owner's wish: here where nobody was asked yet, at the provider where that can still stop. */
 import { AppError, ProviderError } from '../errors.ts'
+import { modelOf } from './prepare-call.ts'
 import type { Provider } from './provider.ts'
 import type { Records } from './records.ts'
 
@@ -17,10 +18,10 @@ export function createCancelGeneration({ records, providers, callTimeoutMs }: Ca
   return async (generationId, userId) => {
     if (await records.cancel(generationId, userId)) return true
     const work = await records.findWork(generationId)
-    if (!work || work.userId !== userId || work.status !== 'running' || work.plan.kind !== 'video') return false
+    if (!work || work.userId !== userId || work.status !== 'running') return false
     const { plan, submissions } = work
     const operation = submissions.find(({ state }) => state === 'started')?.operation
-    const model = providers.get(plan.provider)?.video?.({ vendorId: plan.vendorId, family: plan.family })
+    const model = modelOf(plan, providers.get(plan.provider))
     if (!operation || !model?.cancel) return false
     try {
       if (!(await model.cancel(operation, { signal: AbortSignal.timeout(callTimeoutMs) }))) return false

@@ -15,6 +15,8 @@ const sizesSchema = z.strictObject({
   maxRatio: z.number().positive().optional(),
   /** Sizes that the vendor documents; preferred when a smaller one must be made larger. */
   known: z.array(sizeText).min(1),
+  /** Whether the vendor makes nothing but the known ones. */
+  onlyKnown: z.boolean().default(false),
 })
 
 export type SizeRules = z.infer<typeof sizesSchema>
@@ -31,12 +33,17 @@ const common = {
   retiresOn: date.optional(),
   successor: z.string().min(1).optional(),
   maxPromptCharacters: z.int().min(1).max(100_000),
+  /** Ids of models that are asked in this order when this one surely did not take the work. */
+  fallbacks: z.array(z.string().min(1)).default([]),
 }
 
 const imageModelSchema = z.strictObject({
   ...common,
   kind: z.literal('image'),
+  tasks: z.array(z.enum(['generate', 'edit', 'remove-background'])).min(1).default(['generate']),
   sizes: sizesSchema,
+  /** Pictures to work on; sides in pixels, as the vendor takes them. */
+  inputs: z.strictObject({ max: z.int().min(1), minSide: z.int().min(1).default(64), maxSide: z.int().min(1).default(2048), mask: z.boolean().default(false) }).optional(),
   maxImages: z.int().min(1).max(16).default(1),
   supports: z.strictObject({ seed: z.boolean().default(false), negativePrompt: z.boolean().default(false) }).prefault({}),
   /** In millionths of a US dollar, for one picture. */
@@ -93,7 +100,7 @@ export function createCatalog(models: readonly ModelInput[], overrides: unknown 
     if (parsed.success) catalog.set(id, parsed.data)
     else problems.push(...parsed.error.issues.map((issue) => `${id}: ${issue.path.join('.') || 'entry'} ${issue.message}`))
   }
-  problems.push(...[...catalog.values()].flatMap((model) => successorProblem(model, catalog)))
+  problems.push(...[...catalog.values()].flatMap((model) => [...successorProblem(model, catalog), ...fallbackProblems(model, catalog)]))
   if (problems.length > 0) throw new CatalogError(problems)
   return {
     list: () => [...catalog.values()],
@@ -151,6 +158,14 @@ function successorProblem(model: Model, catalog: Map<string, Model>): string[] {
     if (next.kind !== at.kind) return [`${at.id}: successor ${next.id} is of another kind`]
   }
   return []
+}
+
+function fallbackProblems({ id, kind, fallbacks }: Model, catalog: Map<string, Model>): string[] {
+  return fallbacks.flatMap((fallback) => {
+    const model = catalog.get(fallback)
+    if (!model) return [`${id}: fallback ${fallback} is not in the catalog`]
+    return model.kind === kind ? [] : [`${id}: fallback ${fallback} is of another kind`]
+  })
 }
 
 /** `1024x1024` as numbers. The text must have passed the size pattern. */

@@ -32,10 +32,12 @@ export interface VideoFacts {
 
 /** What a cleaned picture must fit. Sides in pixels. */
 export interface PictureFit {
-  /** Width divided by height; the picture is cut to it, its middle kept. */
-  ratio: number
+  /** Width divided by height; the picture is cut to it, its middle kept. Left whole where absent. */
+  ratio?: number | undefined
   minSide: number
   maxSide: number
+  /** Whether what is transparent stays so; else it becomes white. */
+  keepsAlpha?: boolean | undefined
 }
 
 /** A user's picture, made anew: nothing of the upload but its pixels is in it. */
@@ -55,18 +57,25 @@ export interface FileStream {
   contentLength: number | undefined
 }
 
+export interface DownloadOptions {
+  /** The one origin that may be private, see `Provider`. */
+  trustedOrigin?: string | undefined
+  /** Sent to the file's own origin alone. */
+  headers?: Record<string, string> | undefined
+}
+
 export interface Media {
   /**
    * Fetches a provider's file through the guard, into memory.
    * @throws {AppError} `output_invalid` (refused address, wrong answer), `output_too_large`, `output_expired`, or
    *   `output_unavailable`, which may pass.
    */
-  fetchPicture(url: string, options: { trustedOrigin?: string | undefined }): Promise<Uint8Array>
+  fetchPicture(url: string, options: DownloadOptions): Promise<Uint8Array>
   /**
    * Opens a provider's file through the guard, to be read as it arrives.
    * @throws {AppError} as `fetchPicture`; failures in mid-stream destroy the body with the same errors.
    */
-  openFile(url: string, options: { trustedOrigin?: string | undefined; signal: AbortSignal }): Promise<FileStream>
+  openFile(url: string, options: DownloadOptions & { signal: AbortSignal }): Promise<FileStream>
   /**
    * Passes a video through, untouched, and tells what it was once all of it has passed.
    * @throws {AppError} from the stream: `output_invalid` when it is no video or is cut short, `output_too_large`,
@@ -79,6 +88,14 @@ export interface Media {
    *   or too large picture.
    */
   cleanPicture(bytes: Uint8Array, fit: PictureFit): Promise<CleanPicture>
+  /** The size of an upload as displayed, by its header alone. @throws {AppError} as `cleanPicture`, for what its header tells. */
+  measurePicture(bytes: Uint8Array): Promise<Size>
+  /**
+   * Makes a mask safe to pass on and scales it as its picture was.
+   * @param sizes of the picture: as uploaded, and as cleaned.
+   * @throws {AppError} `invalid_request` when it is no PNG with transparency or not of the picture's size.
+   */
+  cleanMask(bytes: Uint8Array, sizes: { uploaded: Size; cleaned: Size }): Promise<CleanPicture>
   /**
    * Tells what the bytes are, from their beginning.
    * @throws {AppError} `output_invalid` when they are no picture that may be stored.

@@ -3,8 +3,9 @@ import { z } from 'zod'
 import { AppError } from '../errors.ts'
 import { parseSize, toSizeText, type ImageModelEntry } from './catalog.ts'
 import { checkSize, fitSize } from './image-size.ts'
-import { checkProviderOptions, chooseModel, findModel, MAX_SEED, modelIdSchema, promptSchema, providerOptionsSchema, refuseIfAny, storableText, supported, type PlanContext, type CommonPlan } from './plan.ts'
-import type { Size } from './provider.ts'
+import { checkProviderOptions, findModel, MAX_SEED, modelIdSchema, planChain, promptSchema, providerOptionsSchema, refuseIfAny, storableText, supported, type Chosen, type CommonPlan, type PlanContext } from './plan.ts'
+import type { PictureFit } from './files.ts'
+import type { ImageRequest, Size } from './provider.ts'
 
 export const DEFAULT_IMAGE_SIZE = '1024x1024'
 
@@ -17,29 +18,38 @@ export const imageRequestSchema = z.strictObject({
   seed: z.int().min(0).max(MAX_SEED).optional(),
   negativePrompt: storableText.pipe(z.string().max(4000)).optional(),
   providerOptions: providerOptionsSchema.optional(),
+  fallback: z.boolean().default(true),
 })
 
 export type ImageRequestInput = z.infer<typeof imageRequestSchema>
 
 export interface ImagePlan extends CommonPlan {
   kind: 'image'
+  task: ImageRequest['task']
   /** What the caller gets. */
   size: Size
   /** What the vendor is asked for: `size`, or something larger that it is cut from. */
   requestSize: Size
   negativePrompt?: string | undefined
+  /** Whether the picture is kept in whatever size it comes. */
+  isAnySize?: boolean | undefined
+  /** What pictures to work on must fit. */
+  inputFit?: PictureFit | undefined
 }
 
 /** @throws {AppError} `invalid_request` with details, or `not_configured` when the model's provider has no key. */
 export function planImage(input: ImageRequestInput, context: PlanContext): ImagePlan {
   const requested = findModel(input.model, 'image', context.catalog)
   checkAgainst(requested, input)
-  const { model, provider, warnings } = chooseModel(requested, context)
+  checkSize(requested, parseSize(input.size))
+  return planChain<ImageModelEntry, ImagePlan>(requested, context, input.fallback, (chosen) => planFor(chosen, requested, input, context))
+}
+
+function planFor({ model, provider, warnings }: Chosen<ImageModelEntry>, requested: ImageModelEntry, input: ImageRequestInput, context: PlanContext): ImagePlan {
   const size = parseSize(input.size)
-  checkSize(requested, size)
   const requestSize = fitSize(model.sizes, size)
   if (!requestSize) checkSize(model, size)
-  if (!requestSize || input.prompt.length > model.maxPromptCharacters) {
+  if (!requestSize || input.prompt.length > model.maxPromptCharacters || input.n > model.maxImages || !model.tasks.includes('generate')) {
     throw new AppError('invalid_request', `${model.id}, which does the work of ${requested.id}, cannot make this request.`, { details: [{ path: 'model', message: 'choose another model' }] })
   }
   if (toSizeText(requestSize) !== input.size) {
@@ -49,6 +59,7 @@ export function planImage(input: ImageRequestInput, context: PlanContext): Image
   const negativePrompt = supported(model, 'negativePrompt', input.negativePrompt, warnings)
   return {
     kind: 'image',
+    task: 'generate',
     requestedModel: requested.id,
     model: model.id,
     provider: provider.id,
@@ -62,6 +73,7 @@ export function planImage(input: ImageRequestInput, context: PlanContext): Image
     ...(negativePrompt !== undefined && { negativePrompt }),
     providerOptions: checkProviderOptions(input.providerOptions ?? {}, provider, context),
     warnings,
+    fallbacks: [],
     estimatedCostMicros: model.priceMicrosPerImage === undefined ? null : model.priceMicrosPerImage * input.n,
   }
 }
@@ -69,6 +81,7 @@ export function planImage(input: ImageRequestInput, context: PlanContext): Image
 function checkAgainst(model: ImageModelEntry, input: ImageRequestInput): void {
   const details = []
   if (input.prompt.length > model.maxPromptCharacters) details.push({ path: 'prompt', message: `must be at most ${model.maxPromptCharacters} characters for ${model.id}` })
+  if (!model.tasks.includes('generate')) details.push({ path: 'model', message: `cannot be ${model.id}, which makes no pictures from text` })
   if (input.n > model.maxImages) details.push({ path: 'n', message: `must be at most ${model.maxImages} for ${model.id}` })
   refuseIfAny(details)
 }

@@ -14,7 +14,7 @@ const SIDE_STEP = 16
  * @throws {AppError} `invalid_request` that lists what the model can do.
  */
 export function checkSize(model: ImageModelEntry, size: Size): void {
-  const problem = outside(model.sizes, size)
+  const problem = outside(model.sizes, size) ?? (model.sizes.onlyKnown && !fitSize(model.sizes, size) ? 'it makes certain sizes and no others' : undefined)
   if (problem === undefined) return
   throw new AppError('invalid_request', `${model.id} cannot make ${toSizeText(size)}: ${problem}.`, {
     details: [{ path: 'size', message: `${describe(model.sizes)}, for example ${model.sizes.known.slice(0, 6).join(', ')}` }],
@@ -45,6 +45,7 @@ const sameShape = (a: Size, b: Size): boolean => Math.abs(Math.log((a.width / a.
 
 /** What the vendor itself takes; `minSide` is only a promise of ours where a total is given too. */
 function isAccepted(rules: SizeRules, size: Size): boolean {
+  if (rules.onlyKnown) return rules.known.includes(toSizeText(size))
   return outside(rules, size) === undefined && size.width * size.height >= (rules.minPixels ?? 0)
 }
 
@@ -58,6 +59,7 @@ function outside(rules: SizeRules, { width, height }: Size): string | undefined 
 }
 
 function describe(rules: SizeRules): string {
+  if (rules.onlyKnown) return 'the model makes certain sizes, and whatever can be scaled down from them'
   const parts = [`sides from ${rules.minSide ?? 1}${rules.maxSide === undefined ? '' : ` to ${rules.maxSide}`} pixels`]
   if (rules.maxPixels !== undefined) parts.push(`at most ${rules.maxPixels} pixels in all`)
   return `the model makes ${parts.join(', ')}`

@@ -74,6 +74,9 @@ export const toUnknown = (work: GenerationWork): RecordedError => ({
 
 export const isOpen = (work: GenerationWork): boolean => ['queued', 'running', 'storing'].includes(work.status)
 
+/** Whether its provider is still to be asked, or still at work. */
+export const isUnderway = ({ state }: Submission): boolean => ['queued', 'starting', 'uncertain', 'started'].includes(state)
+
 /** Whether the provider's link still works, as far as is known. */
 export const isAlive = ({ outputExpiresAt }: Submission): boolean => outputExpiresAt === undefined || outputExpiresAt.getTime() > Date.now()
 

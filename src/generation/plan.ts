@@ -33,6 +33,8 @@ export interface CommonPlan {
   providerOptions: Record<string, unknown>
   warnings: Warning[]
   estimatedCostMicros: number | null
+  /** The plans of the models that are asked in this order when this one surely did not take the work. */
+  fallbacks: this[]
 }
 
 /** Text that Postgres and JSON can hold: no NUL, no half of a surrogate pair. */
@@ -56,11 +58,58 @@ export function findModel<K extends Kind>(id: string | undefined, kind: K, catal
   })
 }
 
+/** A model that was found fit to be asked, with its provider and what its caller should know. */
+export interface Chosen<M extends Model> {
+  model: M
+  provider: Provider
+  warnings: Warning[]
+}
+
+/**
+ * The plan of the model asked for, and behind it those of the other models of its chain that can do the same. Where the
+ * first has no key here, or makes videos of pictures alone and there is none, the next one that can is the plan.
+ * @param planFor makes the plan of one model. @throws {AppError} where that cannot do what is asked.
+ * @throws {AppError} what the first model's plan throws, when no other may take its place.
+ */
+export function planChain<M extends Model, P extends CommonPlan>(requested: M, context: PlanContext, isWanted: boolean, planFor: (chosen: Chosen<M>) => P): P {
+  const others = isWanted ? chainOf(requested, context).flatMap((model) => planOther(model, requested, context, planFor)) : []
+  try {
+    const first = planFor(chooseModel(requested, context))
+    return { ...first, fallbacks: others.filter(({ model }) => model !== first.model) }
+  } catch (error) {
+    const [next, ...rest] = others
+    if (!next || !mayBeReplaced(error)) throw error
+    return { ...next, fallbacks: rest }
+  }
+}
+
+/** The models after the first, each once: its fallbacks, and what its vendor names as its successor. */
+function chainOf<M extends Model>(requested: M, { catalog }: PlanContext): M[] {
+  const { model: first } = catalog.resolve(requested)
+  const ids = new Set([...requested.fallbacks, ...first.fallbacks, ...(first.successor === undefined ? [] : [first.successor])])
+  ids.delete(first.id)
+  return [...ids].map((id) => catalog.find(id) as M)
+}
+
+function planOther<M extends Model, P extends CommonPlan>(model: M, requested: M, context: PlanContext, planFor: (chosen: Chosen<M>) => P): P[] {
+  try {
+    // The sandbox stands in for a first choice, never for a second one.
+    const plan = planFor(chooseModel(model, { ...context, standIns: {} }))
+    return [{ ...plan, warnings: [...plan.warnings, { type: 'other', setting: 'model', message: `${requested.id} could not take the work; ${plan.model} was used instead.` }] }]
+  } catch (error) {
+    if (error instanceof AppError) return []
+    throw error
+  }
+}
+
+/** A missing key and a missing picture are no fault of what was asked for; anything else is for the caller to mend. */
+const mayBeReplaced = (error: unknown): boolean => error instanceof AppError && (error.code === 'not_configured' || error.details?.some(({ path, message }) => path === 'image' && message.startsWith('is missing')) === true)
+
 /**
  * The model that answers today: a retired one's successor, the sandbox's for a provider that is off in local mode.
  * @throws {AppError} `not_configured` when there is none.
  */
-export function chooseModel<M extends Model>(requested: M, { catalog, providers, standIns }: PlanContext): { model: M; provider: Provider; warnings: Warning[] } {
+export function chooseModel<M extends Model>(requested: M, { catalog, providers, standIns }: PlanContext): Chosen<M> {
   const { model, warnings } = catalog.resolve(requested)
   const provider = providers.get(model.provider)
   // A successor is of the same kind: the catalog refuses any other.

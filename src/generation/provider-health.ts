@@ -1,12 +1,15 @@
 /** What the calls that were made anyway tell about each provider: nobody pays for a check. */
 import { ProviderError } from '../errors.ts'
-import type { Provider } from './provider.ts'
+import { createBreakers, type BreakerOptions } from './breakers.ts'
+import type { MediaModel, Provider } from './provider.ts'
 
 export interface ProviderHealth {
   status: 'ok' | 'down' | 'unknown'
   /** Of the last call that was answered, in milliseconds. */
   latencyMs?: number
   lastAnswerAt?: string
+  /** Models that fail again and again, and are left alone for a moment. */
+  leftAlone?: string[]
 }
 
 export interface ObservedProviders {
@@ -15,7 +18,8 @@ export interface ObservedProviders {
 }
 
 /** Wraps every provider so that its calls leave a trace. A refusal of the request is an answer: the provider is up. */
-export function observeProviders(providers: ReadonlyMap<string, Provider>): ObservedProviders {
+export function observeProviders(providers: ReadonlyMap<string, Provider>, options: BreakerOptions): ObservedProviders {
+  const breakers = createBreakers(options)
   const seen = new Map<string, ProviderHealth>([...providers.keys()].map((id) => [id, { status: 'unknown' }]))
 
   async function observe<T>(id: string, call: () => Promise<T>): Promise<T> {
@@ -36,27 +40,28 @@ export function observeProviders(providers: ReadonlyMap<string, Provider>): Obse
     const { id, image, video, probe } = provider
     return {
       ...provider,
-      ...(image && {
-        image: (model) => {
-          const made = image(model)
-          return { start: (request, call) => observe(id, () => made.start(request, call)) }
-        },
-      }),
-      ...(video && {
-        video: (model) => {
-          const made = video(model)
-          const { cancel, find } = made
-          return {
-            ...made,
-            start: (request, call) => observe(id, () => made.start(request, call)),
-            check: (operation, call) => observe(id, () => made.check(operation, call)),
-            ...(cancel && { cancel: (operation, call) => observe(id, () => cancel(operation, call)) }),
-            ...(find && { find: (mark, call) => observe(id, () => find(mark, call)) }),
-          }
-        },
-      }),
+      ...(image && { image: (model) => wrapModel(id, model.vendorId, image(model)) }),
+      ...(video && { video: (model) => wrapModel(id, model.vendorId, video(model)) }),
       ...(probe && { probe: (call) => observe(id, () => probe(call)) }),
     }
   }
-  return { providers: new Map([...providers].map(([id, provider]) => [id, wrap(provider)])), health: () => Object.fromEntries(seen) }
+
+  function wrapModel<Request>(id: string, vendorId: string, model: MediaModel<Request>): MediaModel<Request> {
+    const { check, cancel, find } = model
+    return {
+      ...model,
+      start: (request, call) => breakers.guard(id, vendorId, () => observe(id, () => model.start(request, call))),
+      ...(check && { check: (operation, call) => observe(id, () => check(operation, call)) }),
+      ...(cancel && { cancel: (operation, call) => observe(id, () => cancel(operation, call)) }),
+      ...(find && { find: (mark, call) => observe(id, () => find(mark, call)) }),
+    }
+  }
+  function health(): Record<string, ProviderHealth> {
+    return Object.fromEntries([...seen].map(([id, state]) => {
+      const leftAlone = breakers.listOpen(id)
+      return [id, { ...state, ...(leftAlone.length > 0 && { leftAlone }) }]
+    }))
+  }
+
+  return { providers: new Map([...providers].map(([id, provider]) => [id, wrap(provider)])), health }
 }

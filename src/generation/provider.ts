@@ -41,32 +41,24 @@ export interface Warning {
 }
 
 export interface ImageRequest {
+  /** `edit` changes `images` as the prompt says; `remove-background` cuts out what `images[0]` shows and has no prompt. */
+  task: 'generate' | 'edit' | 'remove-background'
   prompt: string
   size: Size
+  /** Pictures to work on, cleaned and fitted to the model, the main one first; none to `generate`. */
+  images: InputFile[]
+  /** For `edit`: a PNG of the first picture's size, transparent where that may be changed. */
+  mask?: InputFile | undefined
   seed?: number | undefined
   negativePrompt?: string | undefined
+  /** Where the vendor may tell about changes; its news are never trusted unread. */
+  callbackUrl?: string | undefined
   /** Validated by the provider's own `optionsSchema`. */
   providerOptions: Record<string, unknown>
 }
 
 /** A finished file: a link that will expire, or the bytes themselves. */
 export type Output = { type: 'url'; url: string } | { type: 'bytes'; bytes: Uint8Array }
-
-export interface StartedImage {
-  outputs: Output[]
-  warnings: Warning[]
-  /** The vendor's own id of the request, for its support. */
-  providerRequestId?: string
-}
-
-export interface ImageModel {
-  /**
-   * Makes one picture. This costs money, so the core calls it at most once unless the failure proves that nothing was
-   * accepted.
-   * @throws {ProviderError} for every failure, with `charged` telling what is known of the bill.
-   */
-  start(request: ImageRequest, call: { signal: AbortSignal }): Promise<StartedImage>
-}
 
 /** What the vendor calls a piece of work that it has taken on. Plain JSON: it is stored, and any process goes on with it. */
 export type Operation = Record<string, unknown>
@@ -100,19 +92,21 @@ export interface InputFile {
  */
 export type Mark = Record<string, unknown>
 
-export interface StartedVideo {
-  operation: Operation
+/** What a paid call gave: the files themselves, or an operation to be looked at until it has them. */
+export type Started = ({ outputs: Output[] } | { operation: Operation }) & {
   warnings: Warning[]
   /** The vendor's own id of the request, for its support. */
-  providerRequestId?: string
+  providerRequestId?: string | undefined
+  /** What the vendor says that it charged, in millionths of a US dollar. */
+  costMicros?: number | undefined
 }
 
 /** One look at an operation. */
-export type VideoState =
+export type OperationState =
   | { status: 'queued' }
   /** `progress` from 0 to 1, where the vendor tells one. */
   | { status: 'running'; progress?: number }
-  | { status: 'succeeded'; outputs: Output[] }
+  | { status: 'succeeded'; outputs: Output[]; costMicros?: number | undefined }
   /** Ended without a result. */
   | { status: 'failed'; error: ProviderError }
   | { status: 'cancelled' }
@@ -126,21 +120,22 @@ export interface FoundOperations {
   isUndecided: boolean
 }
 
-export interface VideoModel {
+/** One of a vendor's models. Those that answer at once have no `check`; those that give operations must. */
+export interface MediaModel<Request> {
   /** What to remember before `start`, so that `find` can tell this work from any other. Called once for each start. */
-  mark?(request: VideoRequest): Mark
+  mark?(request: Request): Mark
   /**
-   * Asks for one video. This costs money, so the core calls it at most once unless the failure proves that nothing was
+   * Asks for one output. This costs money, so the core calls it at most once unless the failure proves that nothing was
    * accepted.
    * @throws {ProviderError} for every failure, with `charged` telling what is known of the bill.
    */
-  start(request: VideoRequest, call: { signal: AbortSignal; mark: Mark }): Promise<StartedVideo>
+  start(request: Request, call: { signal: AbortSignal; mark: Mark }): Promise<Started>
   /**
    * Looks once.
    * @throws {ProviderError} `operation_lost` when the vendor does not know the operation any more; anything else says
    *   only that this look failed.
    */
-  check(operation: Operation, call: { signal: AbortSignal }): Promise<VideoState>
+  check?(operation: Operation, call: { signal: AbortSignal }): Promise<OperationState>
   /**
    * @returns whether it is stopped and will not be billed; false when the vendor goes on with it.
    * @throws {ProviderError} when that cannot be told now.
@@ -156,6 +151,9 @@ export interface VideoModel {
   parseCallback?(body: unknown): Operation | undefined
 }
 
+export type ImageModel = MediaModel<ImageRequest>
+export type VideoModel = MediaModel<VideoRequest>
+
 export interface Provider {
   id: string
   /** Checks the vendor's `providerOptions`; unknown keys are errors. */
@@ -165,6 +163,11 @@ export interface Provider {
    * operator configured that address.
    */
   trustedOrigin?: string
+  /**
+   * Headers without which one of the vendor's files is not given, such as its key; undefined for addresses that need none.
+   * They are sent to that origin alone, never stored, and dropped at a redirect to another.
+   */
+  downloadHeaders?(url: string): Record<string, string> | undefined
   image?(model: VendorModel): ImageModel
   video?(model: VendorModel): VideoModel
   /**

@@ -27,6 +27,8 @@ export interface Submission {
   mark: Mark | undefined
   /** When the paid call began. */
   calledAt: Date | undefined
+  /** What proves that a callback is the provider's. */
+  callbackToken: string | undefined
   operation: Operation | undefined
   /** An operation that a callback named: to be looked at, not to be believed. */
   toldOperation: Operation | undefined
@@ -97,6 +99,10 @@ export interface Generation {
   warnings: Warning[]
   /** In millionths of a US dollar. */
   estimatedCostMicros: number | null
+  /** What it cost, in millionths of a US dollar; null while that is not settled. */
+  costMicros: number | null
+  /** The models that were asked before the present one. */
+  attempts: Attempt[]
   createdAt: Date
   /** Microseconds since 1970, which a Date would round: the order of lists. */
   createdAtMicros: string
@@ -132,6 +138,15 @@ export interface NewGeneration {
   idempotencyKey?: IdempotencyKey | undefined
 }
 
+/** A model that was asked and took nothing. */
+export interface Attempt {
+  model: string
+  provider: string
+  error: RecordedError
+  /** ISO 8601. */
+  at: string
+}
+
 export interface AcceptedOutput {
   outputs: Output[]
   /** An output that came as bytes, kept in the same write; `keepBytes` does that later. */
@@ -139,6 +154,8 @@ export interface AcceptedOutput {
   expiresAt: Date
   providerRequestId?: string | undefined
   warnings: Warning[]
+  /** What the vendor says that it charged, in millionths of a US dollar. */
+  costMicros?: number | undefined
 }
 
 /** Every method throws `AppError` `database_unavailable` when the database is away. */
@@ -161,8 +178,8 @@ export interface Records {
   cancel(generationId: string, userId: string): Promise<boolean>
   /** Ends a generation whose operation was cancelled. @returns false when it has ended or other work of it goes on. */
   cancelOperation(generationId: string): Promise<boolean>
-  /** A file of the request that `create` kept. */
-  getInput(generationId: string, name: string): Promise<InputFile | undefined>
+  /** The files of the request that `create` kept, by name. */
+  getInputs(generationId: string): Promise<Record<string, InputFile>>
   /**
    * Marks every queued submission as starting.
    * @param marks what to remember of each, by its index.
@@ -174,10 +191,15 @@ export interface Records {
   saveStarted(generationId: string, index: number, started: { operation: Operation; providerRequestId?: string | undefined; warnings: Warning[] }): Promise<void>
   /** The answer to the paid call was lost: the provider is to be asked what became of it. */
   saveUncertain(generationId: string, index: number, error: RecordedError): Promise<void>
+  /**
+   * Goes on with another model when the present one surely took nothing.
+   * @returns false when something of it was or may be taken.
+   */
+  tryNext(generationId: string, plan: Plan, attempt: Attempt): Promise<boolean>
   /** Those of the operations that belong to another generation already. */
   findTaken(generationId: string, operations: Operation[]): Promise<Operation[]>
-  /** @returns false when no submission has this callback token. */
-  saveTold(generationId: string, index: number, callbackToken: string, operation: Operation): Promise<boolean>
+  /** What a callback said, whose token was right. */
+  saveTold(generationId: string, index: number, operation: Operation): Promise<void>
   /** What the provider tells of its progress, from 0 to 1. It never goes back. */
   saveProgress(generationId: string, progress: number): Promise<void>
   saveAccepted(generationId: string, index: number, accepted: AcceptedOutput): Promise<void>
@@ -188,7 +210,9 @@ export interface Records {
   keepBytes(generationId: string, index: number, bytes: Uint8Array): Promise<void>
   /** What `keepBytes` kept. */
   getBytes(generationId: string, index: number): Promise<Uint8Array | undefined>
-  /** An accepted output that can never be stored. */
+  /** Gives back what a claim with these callback tokens took, whose answer was lost: nobody was asked. */
+  releaseClaimed(generationId: string, callbackTokens: string[]): Promise<void>
+  /** An accepted output that can never be stored. What may lie in storage of it is removed later. */
   saveLost(generationId: string, index: number, error: RecordedError): Promise<void>
   /** Tells the owner why a finished output is not stored yet. */
   delay(generationId: string, error: RecordedError): Promise<void>

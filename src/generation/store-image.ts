@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { AppError } from '../errors.ts'
 import { toSizeText } from './catalog.ts'
 import type { FileStore, Media, Picture } from './files.ts'
-import type { Output, Size } from './provider.ts'
+import type { Output, Provider, Size } from './provider.ts'
 import type { ImagePlan } from './image-request.ts'
 import type { GenerationWork, StoredImage } from './records.ts'
 
@@ -13,14 +13,16 @@ export interface StoreImageInput {
   output: Output
   /** The one origin that may be private, see `Provider`. */
   trustedOrigin: string | undefined
+  downloadHeaders: Provider['downloadHeaders']
   media: Media
   files: FileStore
 }
 
 /** Safe to repeat: it writes the same files to the same paths. */
-export async function storeImage({ work, index, output, trustedOrigin, media, files }: StoreImageInput): Promise<StoredImage> {
-  const bytes = output.type === 'bytes' ? output.bytes : await media.fetchPicture(output.url, { trustedOrigin })
-  const picture = await toWantedSize(media, await media.inspectPicture(bytes), work.plan.size, work.plan.requestSize)
+export async function storeImage({ work, index, output, trustedOrigin, downloadHeaders, media, files }: StoreImageInput): Promise<StoredImage> {
+  const bytes = output.type === 'bytes' ? output.bytes : await media.fetchPicture(output.url, { trustedOrigin, headers: downloadHeaders?.(output.url) })
+  const inspected = await media.inspectPicture(bytes)
+  const picture = work.plan.isAnySize ? inspected : await toWantedSize(media, inspected, work.plan.size)
   const folder = `${work.userId}/${work.id}`
   const path = `${folder}/${index}.${picture.extension}`
   const thumbnailPath = `${folder}/${index}.thumb.webp`
@@ -50,11 +52,11 @@ export async function storeImage({ work, index, output, trustedOrigin, media, fi
   }
 }
 
-/** A vendor may answer another size than the one asked for; what is wanted is cut from it wherever it fits in. */
-async function toWantedSize(media: Media, picture: Picture, wanted: Size, requested: Size): Promise<Picture> {
-  const isAsRequested = wanted.width === requested.width && wanted.height === requested.height
-  if (isAsRequested || (picture.width === wanted.width && picture.height === wanted.height)) return picture
-  return await media.resizePicture(picture, wanted)
+/** A vendor may answer another size than the one asked for: what is wanted is cut from it wherever it fits in. */
+async function toWantedSize(media: Media, picture: Picture, wanted: Size): Promise<Picture> {
+  if (picture.width === wanted.width && picture.height === wanted.height) return picture
+  const fitsIn = picture.width >= wanted.width && picture.height >= wanted.height
+  return fitsIn ? await media.resizePicture(picture, wanted) : picture
 }
 
 /** Like Promise.all, but nothing is still running in the background when it throws: the folder may be emptied next. */

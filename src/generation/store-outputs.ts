@@ -2,8 +2,8 @@
 import { AppError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { FileStore, Media } from './files.ts'
-import { DONE, isAlive, nounOf, toRecordedError, toUnknown, type Outcomes, type RunResult } from './outcome.ts'
-import type { Output } from './provider.ts'
+import { again, DONE, isAlive, isUnderway, nounOf, toRecordedError, toUnknown, type Outcomes, type RunResult } from './outcome.ts'
+import type { Output, Provider } from './provider.ts'
 import type { GenerationWork, RecordedError, Records, StoredImage, StoredVideo, Submission } from './records.ts'
 import { tryStep, type Pace } from './retry.ts'
 import { storeImage } from './store-image.ts'
@@ -25,6 +25,8 @@ export interface StoreOutputsOptions {
 export interface StoreContext {
   /** The one origin that may be private, see `Provider`. */
   trustedOrigin: string | undefined
+  /** Headers that one of the provider's files needs, see `Provider`. */
+  downloadHeaders: Provider['downloadHeaders']
   /** What came in just now, by index, so that it need not be read back. */
   fresh: ReadonlyMap<number, Output>
   stopping: AbortSignal
@@ -55,8 +57,6 @@ export function createOutputStore(options: StoreOutputsOptions): (work: Generati
         logger.warn({ generationId: work.id, provider: work.plan.provider, err: result.reason as unknown }, 'a finished output could not be stored')
         failures.push(toRecordedError(result.reason))
         await records.saveLost(work.id, submission.index, toRecordedError(result.reason))
-        // Others of its generation may succeed: what was stored of this one has no row.
-        await files.remove([`${work.userId}/${work.id}/${submission.index}.`]).catch(() => undefined)
       } else delayed = { reason: result.reason, submission }
     }
     const outputs = stored.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
@@ -64,21 +64,22 @@ export function createOutputStore(options: StoreOutputsOptions): (work: Generati
       const result = await record(work, outputs, failures, waiting[0])
       if (result) return result
     }
+    if (work.submissions.some(isUnderway)) return again(0)
     if (delayed) return await outcomes.postpone(work, delayed.reason, delayed.submission.outputExpiresAt)
     return await outcomes.close(work, failures.find(({ code }) => code !== 'submission_unknown') ?? failures[0] ?? toUnknown(work))
   }
 
   async function storeOne(work: GenerationWork, submission: Submission, context: StoreContext): Promise<Stored> {
     const { plan } = work
-    const { trustedOrigin, stopping, leaving } = context
+    const { trustedOrigin, downloadHeaders, stopping, leaving } = context
     const outputOf = async () => context.fresh.get(submission.index) ?? submission.output ?? (await keptBytes(work, submission))
     if (plan.kind === 'image') {
-      const step = async () => await storeImage({ work: { ...work, plan }, index: submission.index, output: await outputOf(), trustedOrigin, media, files })
+      const step = async () => await storeImage({ work: { ...work, plan }, index: submission.index, output: await outputOf(), trustedOrigin, downloadHeaders, media, files })
       return { kind: 'image', file: await tryStep(() => options.storeConcurrency(step), { stopping, pace }) }
     }
     const step = async () => {
       const signal = AbortSignal.any([leaving, AbortSignal.timeout(options.videoTransferMs)])
-      return await storeVideo({ work: { ...work, plan }, index: submission.index, output: await outputOf(), trustedOrigin, media, files, signal, onProgress: (share) => tellProgress(work, share) })
+      return await storeVideo({ work: { ...work, plan }, index: submission.index, output: await outputOf(), trustedOrigin, downloadHeaders, media, files, signal, onProgress: (share) => tellProgress(work, share) })
     }
     return { kind: 'video', file: await tryStep(step, { stopping, pace }) }
   }
@@ -107,13 +108,19 @@ export function createOutputStore(options: StoreOutputsOptions): (work: Generati
     } catch (error) {
       // No file stays without its row: they are stored again when the row can be written.
       const isDatabaseAway = error instanceof AppError
-      if (!isDatabaseAway) await files.remove(outputs.flatMap(pathsOf)).catch(() => undefined)
+      if (!isDatabaseAway && (await isUnrecorded(work))) await files.remove(outputs.flatMap(pathsOf)).catch(() => undefined)
       if (!isDatabaseAway && submission && !isAlive(submission)) {
         for (const { index } of work.submissions) await records.saveLost(work.id, index, toRecordedError(error))
         return await outcomes.close(work, toRecordedError(error))
       }
       return await outcomes.postpone(work, error, submission?.outputExpiresAt)
     }
+  }
+
+  /** Whether nobody else has recorded any of it meanwhile. */
+  async function isUnrecorded({ id }: GenerationWork): Promise<boolean> {
+    const now = await records.findWork(id)
+    return now !== undefined && !now.submissions.some(({ isRecorded }) => isRecorded)
   }
 
   async function writeRows(work: GenerationWork, outputs: Stored[], warnings: { type: 'partial'; message: string }[]) {

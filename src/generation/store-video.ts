@@ -1,7 +1,7 @@
 /** One finished video into storage, as it arrives: hashed, measured and recognised on the way, never held. */
 import { Readable } from 'node:stream'
 import type { FileStore, FileStream, Media } from './files.ts'
-import type { Output } from './provider.ts'
+import type { Output, Provider } from './provider.ts'
 import type { GenerationWork, StoredVideo } from './records.ts'
 import { nameRatio, type VideoPlan } from './video-request.ts'
 
@@ -11,6 +11,7 @@ export interface StoreVideoInput {
   output: Output
   /** The one origin that may be private, see `Provider`. */
   trustedOrigin: string | undefined
+  downloadHeaders: Provider['downloadHeaders']
   media: Media
   files: FileStore
   /** Ends the transfer. */
@@ -24,8 +25,8 @@ const VIDEO_TYPE = 'video/mp4'
 const PROGRESS_MS = 1000
 
 /** Safe to repeat: it writes the same file to the same path. */
-export async function storeVideo({ work, index, output, trustedOrigin, media, files, signal, onProgress }: StoreVideoInput): Promise<StoredVideo> {
-  const source = output.type === 'url' ? await media.openFile(output.url, { trustedOrigin, signal }) : toStream(output.bytes)
+export async function storeVideo({ work, index, output, trustedOrigin, downloadHeaders, media, files, signal, onProgress }: StoreVideoInput): Promise<StoredVideo> {
+  const source = output.type === 'url' ? await media.openFile(output.url, { trustedOrigin, headers: downloadHeaders?.(output.url), signal }) : toStream(output.bytes)
   const { body, facts } = media.readVideo(source)
   const path = `${work.userId}/${work.id}/${index}.mp4`
   await files.putStream(path, { body, contentLength: source.contentLength }, VIDEO_TYPE, { signal, onProgress: shareOf(source.contentLength, onProgress) })

@@ -1,26 +1,15 @@
 /** From what a caller wrote to a video plan: every refusal happens here, before anything is paid. */
 import { z } from 'zod'
+import type { ErrorDetail } from '../errors.ts'
 import type { VideoModelEntry } from './catalog.ts'
 import type { PictureFit } from './files.ts'
-import { checkProviderOptions, chooseModel, findModel, MAX_SEED, modelIdSchema, promptSchema, providerOptionsSchema, refuseIfAny, supported, type CommonPlan, type PlanContext } from './plan.ts'
+import { fromForm, jsonText, wholeNumber, yesOrNo } from './form-fields.ts'
+import { checkProviderOptions, findModel, MAX_SEED, modelIdSchema, promptSchema, providerOptionsSchema, planChain, refuseIfAny, supported, type Chosen, type CommonPlan, type PlanContext } from './plan.ts'
 import type { Warning } from './provider.ts'
 
 /** Seconds, as the frontend offers them. */
 const DURATION = { min: 2, max: 10, default: 5 }
 export const ASPECT_RATIOS = ['16:9', '9:16', '1:1'] as const
-
-/** A form sends text where JSON sends numbers, and an empty field for one that was left out. */
-const fromForm = <T extends z.ZodType>(schema: T) => z.preprocess((value) => (value === '' ? undefined : value), schema)
-const wholeNumber = (message: string) => z.union([z.int(message), z.string(message).regex(/^-?\d{1,15}$/, message).transform(Number)])
-const yesOrNo = z.union([z.boolean(), z.enum(['true', 'false']).transform((word) => word === 'true')])
-const jsonText = (value: unknown): unknown => {
-  if (typeof value !== 'string') return value
-  try {
-    return JSON.parse(value)
-  } catch {
-    return value
-  }
-}
 
 export const videoRequestSchema = z.strictObject({
   prompt: promptSchema,
@@ -32,6 +21,9 @@ export const videoRequestSchema = z.strictObject({
   generateAudio: fromForm(yesOrNo.optional()),
   userId: fromForm(z.guid('must be a uuid').optional()),
   providerOptions: z.preprocess(jsonText, fromForm(providerOptionsSchema.optional())),
+  fallback: fromForm(yesOrNo.default(true)),
+  /** A form without a file sends its field empty; a file is no field. */
+  image: fromForm(z.undefined('must be a file')),
 })
 
 export type VideoRequestInput = z.infer<typeof videoRequestSchema>
@@ -50,10 +42,13 @@ export interface VideoPlan extends CommonPlan {
 /** @throws {AppError} `invalid_request` with details, or `not_configured` when the model's provider has no key. */
 export function planVideo(input: VideoRequestInput, hasFirstFrame: boolean, context: PlanContext): VideoPlan {
   const requested = findModel(input.model, 'video', context.catalog)
-  checkAgainst(requested, input, hasFirstFrame)
-  const { model, provider, warnings } = chooseModel(requested, context)
+  refuseIfAny(problemsOf(requested, input))
+  return planChain<VideoModelEntry, VideoPlan>(requested, context, input.fallback, (chosen) => planFor(chosen, requested, input, hasFirstFrame, context))
+}
+
+function planFor({ model, provider, warnings }: Chosen<VideoModelEntry>, requested: VideoModelEntry, input: VideoRequestInput, hasFirstFrame: boolean, context: PlanContext): VideoPlan {
   // A successor may be able to do less than what was asked for by its forerunner's name.
-  if (model !== requested) checkAgainst(model, input, hasFirstFrame)
+  refuseIfAny([...problemsOf(model, input), ...firstFrameProblems(model, hasFirstFrame)])
   const seed = supported(model, 'seed', input.seed, warnings)
   const resolution = input.resolution ?? model.defaultResolution
   return {
@@ -73,20 +68,25 @@ export function planVideo(input: VideoRequestInput, hasFirstFrame: boolean, cont
     ...(hasFirstFrame && { firstFrameFit: { ratio: toRatio(input.aspectRatio), minSide: model.firstFrame.minSide, maxSide: model.firstFrame.maxSide } }),
     providerOptions: checkProviderOptions(input.providerOptions ?? {}, provider, context),
     warnings,
+    fallbacks: [],
     estimatedCostMicros: estimateCost(model, resolution, input.duration),
   }
 }
 
-function checkAgainst(model: VideoModelEntry, input: VideoRequestInput, hasFirstFrame: boolean): void {
+function problemsOf(model: VideoModelEntry, input: VideoRequestInput): ErrorDetail[] {
   const { min, max } = model.durations
   const details = []
   if (input.prompt.length > model.maxPromptCharacters) details.push({ path: 'prompt', message: `must be at most ${model.maxPromptCharacters} characters for ${model.id}` })
   if (input.duration < min || input.duration > max) details.push({ path: 'duration', message: `must be from ${Math.max(min, DURATION.min)} to ${Math.min(max, DURATION.max)} seconds for ${model.id}` })
   if (!model.aspectRatios.includes(input.aspectRatio)) details.push({ path: 'aspectRatio', message: `must be one of ${model.aspectRatios.join(', ')} for ${model.id}` })
   if (input.resolution !== undefined && !model.resolutions.includes(input.resolution)) details.push({ path: 'resolution', message: `must be one of ${model.resolutions.join(', ')} for ${model.id}` })
-  if (hasFirstFrame && model.firstFrame.use === 'none') details.push({ path: 'image', message: `cannot be given: ${model.id} makes videos from text alone` })
-  if (!hasFirstFrame && model.firstFrame.use === 'required') details.push({ path: 'image', message: `is missing: ${model.id} makes videos from a picture` })
-  refuseIfAny(details)
+  return details
+}
+
+function firstFrameProblems({ id, firstFrame }: VideoModelEntry, isGiven: boolean): ErrorDetail[] {
+  if (isGiven && firstFrame.use === 'none') return [{ path: 'image', message: `cannot be given: ${id} makes videos from text alone` }]
+  if (!isGiven && firstFrame.use === 'required') return [{ path: 'image', message: `is missing: ${id} makes videos from a picture` }]
+  return []
 }
 
 function silent(model: VideoModelEntry, { generateAudio }: VideoRequestInput, warnings: Warning[]): object {

@@ -3,18 +3,20 @@
  * is never believed, only looked up: it hurries the next look at the operation, and names it where the answer to the paid
  * call was lost.
  */
+import { timingSafeEqual } from 'node:crypto'
+import { bodyParser } from '@koa/bodyparser'
 import Router from '@koa/router'
 import { z } from 'zod'
 import { AppError } from '../errors.ts'
+import { modelOf } from '../generation/prepare-call.ts'
 import type { Provider } from '../generation/provider.ts'
 import type { Records } from '../generation/records.ts'
-import { jsonBody } from './json-body.ts'
 
 export interface CallbackRoutesOptions {
   records: Records
   providers: ReadonlyMap<string, Provider>
   /** Has a generation's next step done now. */
-  hurryGeneration: (generationId: string) => Promise<void>
+  hurryGeneration: (generationId: string, kind: string) => Promise<void>
 }
 
 const MAX_BYTES = 64 * 1024
@@ -28,18 +30,16 @@ const addressSchema = z.object({
 export function callbackRoutes({ records, providers, hurryGeneration }: CallbackRoutesOptions): Router {
   const router = new Router({ prefix: '/api/callbacks', sensitive: true })
 
-  router.post('/:generationId/:index/:token', ...jsonBody({ maxBytes: MAX_BYTES }), async (ctx) => {
+  router.post('/:generationId/:index/:token', bodyParser({ enableTypes: ['json'], jsonLimit: MAX_BYTES, detectJSON: () => true }), async (ctx) => {
     const address = addressSchema.safeParse(ctx.params)
     const work = address.success ? await records.findWork(address.data.generationId) : undefined
-    if (!address.success || !work) throw unknownAddress()
-    const { generationId, index, token } = address.data
-    const model = providers.get(work.plan.provider)?.video?.({ vendorId: work.plan.vendorId, family: work.plan.family })
-    const operation = model?.parseCallback?.(ctx.request.body)
+    const submission = address.success ? work?.submissions[address.data.index] : undefined
+    if (!address.success || !work || !isSame(submission?.callbackToken, address.data.token)) throw unknownAddress()
+    const operation = modelOf(work.plan, providers.get(work.plan.provider))?.parseCallback?.(ctx.request.body)
     if (!operation) throw new AppError('invalid_request', 'This callback could not be read.')
-    if (!(await records.saveTold(generationId, index, token, operation))) throw unknownAddress()
-    const state = work.submissions[index]?.state
+    await records.saveTold(work.id, address.data.index, operation)
     // One that is just being started has its own answer to come.
-    if (state !== undefined && ['uncertain', 'started', 'unknown'].includes(state)) await hurryGeneration(generationId)
+    if (['uncertain', 'started', 'unknown'].includes(submission!.state)) await hurryGeneration(work.id, work.plan.kind)
     ctx.status = 204
   })
 
@@ -47,3 +47,8 @@ export function callbackRoutes({ records, providers, hurryGeneration }: Callback
 }
 
 const unknownAddress = () => new AppError('not_found', 'There is nothing to call back here.')
+
+function isSame(known: string | undefined, given: string): boolean {
+  const [a, b] = [Buffer.from(known ?? ''), Buffer.from(given)]
+  return a.length === b.length && timingSafeEqual(a, b)
+}

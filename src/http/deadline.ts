@@ -2,7 +2,7 @@ import type { Middleware } from 'koa'
 import { AppError } from '../errors.ts'
 
 /** Routes that wait for a generation bound themselves, and say so in their answer. */
-const WAITS_LONGER = /^\/api\/(images|videos)\/generate\/?$/
+const WAITS_LONGER = /^\/api\/(images\/(generate|edit|remove-background)|videos\/generate)\/?$/
 
 /** No other request may take longer: a caller gets an answer while it still listens. */
 export function deadline(timeoutMs: number): Middleware {

@@ -8,14 +8,14 @@ import type { IdempotencyKey } from '../generation/records.ts'
 const KEY = /^[\x21-\x7e]{1,255}$/
 
 /**
- * @param input what the request asks for, after it was checked: spelling and order of its JSON do not matter.
+ * @param readInput gives what the request asks for, after it was checked: spelling and order of its JSON do not matter.
  * @throws {AppError} `invalid_request` for a key that cannot be one.
  */
-export function readIdempotencyKey(ctx: Context, input: object): IdempotencyKey | undefined {
+export function readIdempotencyKey(ctx: Context, readInput: () => object): IdempotencyKey | undefined {
   const key = ctx.get('Idempotency-Key')
   if (key === '') return undefined
   if (!KEY.test(key)) throw new AppError('invalid_request', 'The Idempotency-Key must be 1 to 255 visible ASCII characters.', { details: [{ path: 'Idempotency-Key', message: 'is not valid' }] })
-  return { key, route: `${ctx.method} ${ctx.path.replace(/\/+$/, '')}`, bodySha256: createHash('sha256').update(canonicalJson(input)).digest('hex') }
+  return { key, route: `${ctx.method} ${ctx.path.replace(/\/+$/, '')}`, bodySha256: createHash('sha256').update(canonicalJson(readInput())).digest('hex') }
 }
 
 function canonicalJson(value: unknown): string {

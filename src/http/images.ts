@@ -1,36 +1,47 @@
 import Router from '@koa/router'
-import type { Middleware } from 'koa'
+import type { Context, Middleware } from 'koa'
 import { z } from 'zod'
 import { ProviderError } from '../errors.ts'
 import type { Catalog } from '../generation/catalog.ts'
-import type { FileStore } from '../generation/files.ts'
-import { imageRequestSchema, planImage, type ImageRequestInput } from '../generation/image-request.ts'
+import { editRequestSchema, REMOVE_BACKGROUND_PROMPT, removeBackgroundRequestSchema, type EditRequestInput, type EditTask } from '../generation/edit-request.ts'
+import type { FileStore, Media } from '../generation/files.ts'
+import { imageRequestSchema, planImage, type ImagePlan, type ImageRequestInput } from '../generation/image-request.ts'
 import { checkOwner, type StandIns } from '../generation/plan.ts'
 import type { Provider } from '../generation/provider.ts'
 import type { Generation, IdempotencyKey } from '../generation/records.ts'
 import { answerWhenDone, type WaitingOptions } from './answer-when-done.ts'
 import type { AuthenticatedUser } from './authenticate.ts'
+import { isDryRun, toDryRunResponse } from './dry-run.ts'
 import { toImageResponse } from './generation-response.ts'
 import { readIdempotencyKey } from './idempotency.ts'
 import { jsonBody, parseBody } from './json-body.ts'
 import { usableModels } from './models.ts'
+import { multipartBody, releaseUploads, uploadsOf } from './multipart-body.ts'
+import { hashOf, prepareEdit } from './prepare-edit.ts'
 
 export interface ImageRoutesOptions extends WaitingOptions {
   authenticate: Middleware
   catalog: Catalog
   providers: ReadonlyMap<string, Provider>
   standIns: StandIns
+  media: Media
   maxJsonBytes: number
+  maxUploadBytes: number
+  maxUploads: number
 }
 
 const testRequestSchema = z.strictObject({ prompt: z.string().trim().min(1).max(4000) })
 
+/** More than any vendor takes; the model's own limit is told apart. */
+const MAX_EDIT_IMAGES = 16
+
 const PROBE_TIMEOUT_MS = 15_000
 
 export function imageRoutes(options: ImageRoutesOptions): Router {
-  const { catalog, providers, standIns, records, files } = options
+  const { catalog, providers, standIns, records, files, media } = options
   const router = new Router({ prefix: '/api/images', sensitive: true })
   const json = jsonBody({ maxBytes: options.maxJsonBytes })
+  const form = (fields: Record<string, number>) => multipartBody({ files: fields, maxBytes: options.maxUploadBytes, maxUploads: options.maxUploads })
   router.use(options.authenticate)
 
   router.get('/models', (ctx) => {
@@ -46,13 +57,46 @@ export function imageRoutes(options: ImageRoutesOptions): Router {
     const input = parseBody(imageRequestSchema, ctx)
     const user = ctx.state.user as AuthenticatedUser
     checkOwner(input, user.id)
-    const idempotencyKey = readIdempotencyKey(ctx, input)
+    if (isDryRun(ctx)) return void (ctx.body = toDryRunResponse(planImage(input, { catalog, providers, standIns })))
+    const idempotencyKey = readIdempotencyKey(ctx, () => input)
     // Before the plan: what was made once is answered again, even if its model is gone by now.
     const earlier = idempotencyKey && (await records.findEarlier(user.id, idempotencyKey))
     const { generationId, isNew } = earlier === undefined ? await create(input, user, idempotencyKey) : { generationId: earlier, isNew: false }
     if (!isNew) ctx.set('Idempotency-Replayed', 'true')
-    await answerWhenDone(ctx, generationId, user.id, (generation) => toImagesResponse(generation, files), options)
+    await answer(ctx, generationId, user)
   })
+
+  router.post('/edit', ...form({ image: MAX_EDIT_IMAGES, mask: 1 }), async (ctx) => {
+    await change(ctx, 'edit', parseBody(editRequestSchema, ctx))
+  })
+
+  router.post('/remove-background', ...form({ image: 1 }), async (ctx) => {
+    const input = parseBody(removeBackgroundRequestSchema, ctx)
+    await change(ctx, 'remove-background', { ...input, prompt: REMOVE_BACKGROUND_PROMPT, size: undefined, n: 1, seed: undefined, negativePrompt: undefined })
+  })
+
+  async function change(ctx: Context, task: EditTask, input: EditRequestInput): Promise<void> {
+    const user = ctx.state.user as AuthenticatedUser
+    checkOwner(input, user.id)
+    const { generationId, isNew, plan } = await submit(ctx, task, input, user)
+    // Whoever waits holds no pictures meanwhile.
+    releaseUploads(ctx)
+    if (generationId === undefined) return void (ctx.body = toDryRunResponse(plan))
+    if (!isNew) ctx.set('Idempotency-Replayed', 'true')
+    await answer(ctx, generationId, user)
+  }
+
+  async function submit(ctx: Context, task: EditTask, input: EditRequestInput, user: AuthenticatedUser): Promise<{ generationId: string; isNew: boolean; plan?: undefined } | { generationId?: undefined; isNew?: undefined; plan: ImagePlan }> {
+    const [uploads, [mask]] = [uploadsOf(ctx, 'image'), uploadsOf(ctx, 'mask')]
+    const idempotencyKey = readIdempotencyKey(ctx, () => ({ ...input, image: uploads.map(hashOf), mask: mask && hashOf(mask) }))
+    const earlier = idempotencyKey && (await records.findEarlier(user.id, idempotencyKey))
+    if (earlier !== undefined) return { generationId: earlier, isNew: false }
+    const { plan, inputs } = await prepareEdit({ task, input, uploads, mask, media, context: { catalog, providers, standIns } })
+    if (isDryRun(ctx)) return { plan }
+    return await records.create({ userId: user.id, plan, bucket: files.bucket, inputs, idempotencyKey })
+  }
+
+  const answer = (ctx: Context, generationId: string, user: AuthenticatedUser) => answerWhenDone(ctx, generationId, user.id, (generation) => toImagesResponse(generation, files), options)
 
   function create(input: ImageRequestInput, user: AuthenticatedUser, idempotencyKey: IdempotencyKey | undefined) {
     const plan = planImage(input, { catalog, providers, standIns })
@@ -76,6 +120,8 @@ async function toImagesResponse(generation: Generation, files: FileStore) {
     warnings: generation.warnings,
     generationId: generation.id,
     estimatedCostMicros: generation.estimatedCostMicros,
+    costMicros: generation.costMicros,
+    attempts: generation.attempts,
   }
 }
 

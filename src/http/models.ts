@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import Router from '@koa/router'
 import type { Middleware } from 'koa'
 import type { Catalog, Model } from '../generation/catalog.ts'
@@ -15,14 +16,21 @@ export function modelRoutes(options: ModelRoutesOptions): Router {
   const router = new Router({ prefix: '/api/models', sensitive: true })
   router.use(options.authenticate)
   router.get('/', (ctx) => {
-    ctx.body = { models: options.catalog.list().map((model) => toModelResponse(model, options)) }
+    const body = JSON.stringify({ models: options.catalog.list().map((model) => toModelResponse(model, options)) })
+    const etag = `"${createHash('sha256').update(body).digest('base64url').slice(0, 27)}"`
+    ctx.set('ETag', etag)
+    ctx.set('Cache-Control', 'private, no-cache')
+    // Koa's own check takes the no-cache that fetch adds to such a request for a wish to have it all again.
+    if (ctx.get('If-None-Match').split(/\s*,\s*/).includes(etag)) return void (ctx.status = 304)
+    ctx.type = 'application/json'
+    ctx.body = body
   })
   return router
 }
 
-/** The models of a kind that answer now: by themselves, or through the one that replaced them. */
+/** The models of a kind that make something from text and answer now: by themselves, or through the one that replaced them. */
 export function usableModels(kind: Model['kind'], options: Pick<ModelRoutesOptions, 'catalog' | 'providers' | 'standIns'>): Model[] {
-  return options.catalog.list().filter((model) => model.kind === kind && whyNotUsable(model, options) === undefined)
+  return options.catalog.list().filter((model) => model.kind === kind && (model.kind !== 'image' || model.tasks.includes('generate')) && whyNotUsable(model, options) === undefined)
 }
 
 function whyNotUsable(model: Model, { catalog, providers, standIns }: Pick<ModelRoutesOptions, 'catalog' | 'providers' | 'standIns'>): string | undefined {
@@ -40,6 +48,7 @@ function toModelResponse(model: Model, options: ModelRoutesOptions) {
     state: model.state,
     ...(model.retiresOn !== undefined && { retiresOn: model.retiresOn }),
     ...(model.successor !== undefined && { successor: model.successor }),
+    ...(model.fallbacks.length > 0 && { fallbacks: model.fallbacks }),
     usable: reason === undefined,
     ...(reason !== undefined && { reason }),
     capabilities: toCapabilities(model),
@@ -52,11 +61,14 @@ function toCapabilities(model: Model) {
     const { durations, aspectRatios, resolutions, defaultResolution, firstFrame, maxPromptCharacters, supports } = model
     return { durations, aspectRatios, resolutions, defaultResolution, firstFrame: firstFrame.use, maxPromptCharacters, ...supports }
   }
-  const { sizes, maxImages, maxPromptCharacters, supports } = model
+  const { tasks, sizes, inputs, maxImages, maxPromptCharacters, supports } = model
   return {
+    tasks,
     sizes: sizes.known,
     sizeLimits: { minSide: sizes.minSide, maxSide: sizes.maxSide, maxPixels: sizes.maxPixels, minRatio: sizes.minRatio, maxRatio: sizes.maxRatio },
     maxImages,
+    maxInputImages: inputs?.max ?? 0,
+    mask: inputs?.mask ?? false,
     maxPromptCharacters,
     ...supports,
   }

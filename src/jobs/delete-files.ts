@@ -15,8 +15,8 @@ const BACKOFF_SQL = `least(interval '1 hour', interval '10 seconds' * power(2, l
  */
 const FORGET_FOLDERS_IN_USE = `
   delete from darkroom.file_deletions deletion using public.generations generation
-  where deletion.bucket = $1 and deletion.path = generation.user_id || '/' || generation.id || '/'
-    and generation.status in ('queued', 'running', 'storing', 'succeeded')`
+  where deletion.bucket = $1 and deletion.not_before <= now() and deletion.path ~ '^[0-9a-f-]{36}/[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}/$'
+    and generation.id = split_part(deletion.path, '/', 2)::uuid and generation.status in ('queued', 'running', 'storing', 'succeeded')`
 
 interface Deletion {
   id: string

@@ -4,8 +4,10 @@ import { PgBoss } from 'pg-boss'
 import type { Logger } from '../log.ts'
 import type { Database, Query } from '../supabase/database.ts'
 
-/** Short steps: asking a provider, looking how far it is. */
-export const GENERATIONS = 'generations'
+/** Short steps: starting an operation, looking how far it is. */
+export const STEPS = 'steps'
+/** Pictures, whose calls may take minutes: they must not hold up the looks at everything else. */
+export const PICTURES = 'pictures'
 /** Transfers of what is finished, those first whose link dies first. */
 export const STORES = 'stores'
 export const FILE_DELETIONS = 'file-deletions'
@@ -23,14 +25,14 @@ const SUPERVISE_SECONDS = 5
 const EXPIRE_SECONDS = 86_399
 
 /** A video leaves one finished job for each look at it: they are of no use later. */
-const DONE_SECONDS = 3600
+const DONE_SECONDS = 120
 
 export interface Queue {
   boss: PgBoss
   /** Adds a generation's job in the caller's transaction. A generation that already waits in the queue is not added twice. */
-  enqueueGeneration(query: Query, generationId: string): Promise<void>
+  enqueueGeneration(query: Query, generationId: string, kind: string): Promise<void>
   /** Has a generation's next step done now, whenever it was due. */
-  hurryGeneration(generationId: string): Promise<void>
+  hurryGeneration(generationId: string, kind: string): Promise<void>
   /** Gives jobs to waiting generations for which there is a place. */
   wakeWaiting(): Promise<void>
   stop(): Promise<void>
@@ -59,30 +61,60 @@ export async function startQueue(database: Database, logger: Logger, { supervise
   boss.on('error', (error) => logger.warn({ err: error }, 'the job queue has a problem'))
   await boss.start()
   const job = { policy: 'short' as const, heartbeatSeconds: HEARTBEAT_SECONDS, expireInSeconds: EXPIRE_SECONDS, retryLimit: 100, retryDelay: 1, retryBackoff: true, retryDelayMax: 60, deleteAfterSeconds: DONE_SECONDS }
-  for (const name of [GENERATIONS, STORES, FILE_DELETIONS]) await boss.createQueue(name, job)
-  await boss.createQueue(SWEEP, { ...job, retryLimit: 0 })
+  const queues = { [STEPS]: job, [PICTURES]: job, [STORES]: job, [FILE_DELETIONS]: job, [SWEEP]: { ...job, retryLimit: 0 } }
+  for (const [name, { policy, ...settings }] of Object.entries(queues)) {
+    await boss.createQueue(name, { policy, ...settings })
+    // What an earlier version made keeps its settings otherwise.
+    await boss.updateQueue(name, settings)
+  }
   // What it reads of a queue on first use would wait for a connection that the transactions of those who use it hold.
-  for (const name of [GENERATIONS, STORES, FILE_DELETIONS, SWEEP]) await boss.findJobs(name, { id: randomUUID() })
+  for (const name of Object.keys(queues)) await boss.findJobs(name, { id: randomUUID() })
 
-  async function enqueueGeneration(query: Query, generationId: string): Promise<void> {
-    await boss.send(GENERATIONS, { generationId }, { singletonKey: generationId, ...boundTo(query) })
-    await query('select pg_notify($1, $2)', [JOBS_CHANNEL, GENERATIONS])
+  async function enqueueGeneration(query: Query, generationId: string, kind: string): Promise<void> {
+    const queue = queueOf(kind)
+    await boss.send(queue, { generationId }, { singletonKey: generationId, ...boundTo(query) })
+    await query('select pg_notify($1, $2)', [JOBS_CHANNEL, queue])
+  }
+
+  async function wake(): Promise<void> {
+    await database.transaction(async (tx) => {
+      const woken = await tx<{ id: string; kind: string }>('select id, kind from darkroom.wake_waiting($1, $2) as woken (id) join public.generations using (id)', [places.perProvider, places.perUser])
+      for (const [queue, group] of Map.groupBy(woken, ({ kind }) => queueOf(kind))) {
+        await boss.insert(queue, group.map(({ id }) => ({ data: { generationId: id }, singletonKey: id })), boundTo(tx))
+        await tx('select pg_notify($1, $2)', [JOBS_CHANNEL, queue])
+      }
+    })
   }
 
   return {
     boss,
     enqueueGeneration,
-    async hurryGeneration(generationId) {
-      await boss.upsert(GENERATIONS, { generationId }, { singletonKey: generationId, startAfter: new Date() })
-      await database.query('select pg_notify($1, $2)', [JOBS_CHANNEL, GENERATIONS])
+    async hurryGeneration(generationId, kind) {
+      const queue = queueOf(kind)
+      await boss.upsert(queue, { generationId }, { singletonKey: generationId, startAfter: new Date() })
+      await database.query('select pg_notify($1, $2)', [JOBS_CHANNEL, queue])
     },
-    async wakeWaiting() {
-      await database.transaction(async (tx) => {
-        const woken = await tx<{ id: string }>('select darkroom.wake_waiting($1, $2) as id', [places.perProvider, places.perUser])
-        for (const { id } of woken) await enqueueGeneration(tx, id)
-      })
-    },
+    wakeWaiting: onceAtATime(wake),
     // With a database of ours pg-boss closes nothing; the dispatchers have waited for their jobs before.
     stop: () => boss.stop({ graceful: false, close: false }),
+  }
+}
+
+/** The queue of a generation's steps. */
+export const queueOf = (kind: string): string => (kind === 'image' ? PICTURES : STEPS)
+
+/** Calls that come while one is running are one more call after it. */
+function onceAtATime(task: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | undefined
+  let isWanted = false
+  return () => {
+    isWanted = true
+    running ??= (async () => {
+      while (isWanted) {
+        isWanted = false
+        await task()
+      }
+    })().finally(() => (running = undefined))
+    return running
   }
 }

@@ -9,6 +9,7 @@ import type { Provider, VideoModel } from '../generation/provider.ts'
 import type { Extras } from '../services.ts'
 import { film } from './film.ts'
 import { paint } from './paint.ts'
+import { cutOut, writeOn } from './retouch.ts'
 
 export const SANDBOX_IMAGE = 'sandbox-image'
 export const SANDBOX_VIDEO = 'sandbox-video'
@@ -26,6 +27,8 @@ const sandboxImageModel = {
   id: SANDBOX_IMAGE,
   kind: 'image' as const,
   provider: 'sandbox',
+  tasks: ['generate' as const, 'edit' as const, 'remove-background' as const],
+  inputs: { max: 4, maxSide: 4096, mask: true },
   sizes: { minSide: 64, maxSide: 4096, known: ['1024x1024', '512x512', '1536x1024', '1024x1536'] },
   maxPromptCharacters: 4000,
   maxImages: 4,
@@ -63,10 +66,11 @@ export function createSandbox({ now = Date.now }: { now?: () => number } = {}): 
     id: 'sandbox',
     optionsSchema,
     image: () => ({
-      async start({ prompt, size, seed, providerOptions }, { signal }) {
+      async start({ task, prompt, size, images, seed, providerOptions }, { signal }) {
         const { outcome = 'succeed', delaySeconds } = providerOptions as SandboxOptions
         if (delaySeconds !== undefined) await sleep(delaySeconds * 1000, undefined, { signal })
         if (outcome !== 'succeed') throw OUTCOMES[outcome]
+        if (task !== 'generate') return { outputs: [{ type: 'bytes', bytes: await (task === 'edit' ? writeOn(images[0]!.bytes, prompt) : cutOut(images[0]!.bytes)) }], warnings: [] }
         const pixels = await paint(prompt, { size, seed: seed ?? seedOf(prompt) })
         const bytes = await sharp(pixels, { raw: { ...size, channels: 3 } }).jpeg({ quality: 88 }).toBuffer()
         return { outputs: [{ type: 'bytes', bytes }], warnings: [] }

@@ -6,7 +6,7 @@ import { lookup as resolve } from 'node:dns'
 import type { LookupFunction } from 'node:net'
 import { Agent, type Dispatcher } from 'undici'
 import { AppError } from '../errors.ts'
-import type { FileStream } from '../generation/files.ts'
+import type { DownloadOptions, FileStream } from '../generation/files.ts'
 import { isPublicAddress, literalAddress } from './address.ts'
 
 const MAX_REDIRECTS = 5
@@ -15,11 +15,12 @@ const CONNECT_TIMEOUT_MS = 10_000
 export interface GuardedFetch {
   /**
    * @param options.trustedOrigin the one origin that may be plain http or private.
+   * @param options.headers sent to the address's own origin alone, never after a redirect to another.
    * @param options.signal ends the transfer as a whole, body included.
    * @throws {AppError} `output_invalid`, `output_expired` or `output_unavailable`. What fails in mid-stream destroys the
    *   body with an error that `downloadErrorOf` understands.
    */
-  open(url: string, options: { trustedOrigin?: string | undefined; signal: AbortSignal }): Promise<FileStream>
+  open(url: string, options: DownloadOptions & { signal: AbortSignal }): Promise<FileStream>
   close(): Promise<void>
 }
 
@@ -29,21 +30,22 @@ export function createGuardedFetch(options: { timeoutMs: number }): GuardedFetch
   const guarded = new Agent({ ...timeouts, connect: { lookup: guardedLookup, timeout: CONNECT_TIMEOUT_MS } })
   const trusted = new Agent({ ...timeouts, connect: { timeout: CONNECT_TIMEOUT_MS } })
 
-  async function request(url: URL, isTrusted: boolean, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+  async function request(url: URL, isTrusted: boolean, headers: Record<string, string>, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
     const agent = isTrusted ? trusted : guarded
     // `request` neither follows redirects nor inflates: what is counted is what is read.
-    return await agent.request({ origin: url.origin, path: url.pathname + url.search, method: 'GET', headers: { accept: '*/*', 'accept-encoding': 'identity' }, signal }).catch((error: unknown) => {
+    return await agent.request({ origin: url.origin, path: url.pathname + url.search, method: 'GET', headers: { accept: '*/*', 'accept-encoding': 'identity', ...headers }, signal }).catch((error: unknown) => {
       throw downloadErrorOf(error)
     })
   }
 
   return {
-    async open(address, { trustedOrigin, signal }) {
+    async open(address, { trustedOrigin, headers, signal }) {
       let url = parse(address)
+      const { origin } = url
       for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
         const isTrusted = trustedOrigin !== undefined && url.origin === trustedOrigin
         if (!isTrusted) check(url)
-        const response = await request(url, isTrusted, signal)
+        const response = await request(url, isTrusted, url.origin === origin ? (headers ?? {}) : {}, signal)
         if (response.statusCode < 300) return toFileStream(response)
         // The socket is given up rather than reused: an unread body may be endless.
         response.body.on('error', () => undefined).destroy()

@@ -8,7 +8,7 @@ import type { Media } from '../generation/files.ts'
 import { decodeFailureOf, openPicture } from './decode.ts'
 import { passThrough, readWhole, tooLarge } from './file-streams.ts'
 import type { GuardedFetch } from './guarded-fetch.ts'
-import { cleanPicture } from './uploads.ts'
+import { cleanMask, cleanPicture, measurePicture } from './uploads.ts'
 import { readVideo } from './videos.ts'
 
 /** What may be stored and shown. SVG is left out: it is a program. */
@@ -32,11 +32,12 @@ export interface MediaLimits {
 }
 
 export function createMedia(guard: GuardedFetch, limits: MediaLimits): Media {
+  const uploads = { maxPixels: limits.maxUploadPixels }
   const open = (bytes: Uint8Array): Sharp => openPicture(bytes, limits.maxPixels)
 
   return {
-    async fetchPicture(url, { trustedOrigin }) {
-      const file = await guard.open(url, { trustedOrigin, signal: AbortSignal.timeout(limits.timeoutMs) })
+    async fetchPicture(url, options) {
+      const file = await guard.open(url, { ...options, signal: AbortSignal.timeout(limits.timeoutMs) })
       return await readWhole(file, limits.maxBytes)
     },
 
@@ -47,7 +48,9 @@ export function createMedia(guard: GuardedFetch, limits: MediaLimits): Media {
 
     readVideo: (source) => readVideo(source, { maxBytes: limits.maxVideoBytes }),
 
-    cleanPicture: (bytes, fit) => cleanPicture(bytes, fit, { maxPixels: limits.maxUploadPixels }),
+    cleanPicture: (bytes, fit) => cleanPicture(bytes, fit, uploads),
+    measurePicture: (bytes) => measurePicture(bytes, uploads),
+    cleanMask: (bytes, sizes) => cleanMask(bytes, sizes, uploads),
 
     async inspectPicture(bytes) {
       if (bytes.length > limits.maxBytes) throw tooLarge(limits.maxBytes)

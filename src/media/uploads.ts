@@ -15,42 +15,72 @@ const RATIO_TOLERANCE = 0.01
 const OUTPUT = { quality: 92, chromaSubsampling: '4:4:4' }
 
 /**
- * Makes a JPEG of a picture's pixels and of nothing else: upright, in sRGB, on white where it was transparent, cut to
- * the wanted ratio around its middle. Enlarged only as far as `fit.minSide` demands; `fit.maxSide` wins over it.
+ * Makes a new file of a picture's pixels and of nothing else: upright, in sRGB, cut to the wanted ratio around its middle
+ * where there is one. A JPEG, on white where it was transparent, or a PNG where that is to stay. Enlarged only as far as
+ * `fit.minSide` demands; `fit.maxSide` wins over it.
  * @param limits.maxPixels as the file's header tells, before anything is decoded.
  * @throws {AppError} `unsupported_media_type`, or `invalid_request` with details. What is sharp's own trouble rather than
  *   the picture's fault is thrown as it is.
  */
-export async function cleanPicture(bytes: Uint8Array, fit: PictureFit, { maxPixels }: { maxPixels: number }): Promise<CleanPicture> {
-  await checkType(bytes)
-  const fail = (error: unknown): never => notClean(error, maxPixels)
-  const metadata = await openPicture(bytes, maxPixels).metadata().catch(fail)
-  if ((metadata.pages ?? 1) > 1) throw unfit('moves: send a still picture')
-  const whole: Size = metadata.autoOrient
-  const [shorter, longer] = [Math.min(whole.width, whole.height), Math.max(whole.width, whole.height)]
-  if (longer > MAX_SIDE) throw unfit(`has a side of ${longer} pixels, more than ${MAX_SIDE}`)
-  if (shorter < MIN_SIDE) throw unfit(`has a side of ${shorter} pixels, fewer than ${MIN_SIDE}`)
-
-  const cut = cutToRatio(whole, fit.ratio)
+export async function cleanPicture(bytes: Uint8Array, fit: PictureFit, limits: UploadLimits): Promise<CleanPicture> {
+  const { size: whole, hasAlpha } = await inspect(bytes, 'image', limits)
+  const fail = (error: unknown): never => notClean('image', error, limits)
+  const cut = fit.ratio === undefined ? whole : cutToRatio(whole, fit.ratio)
   const isCropped = cut !== whole
   // What is cut off is not decoded, but a picture that is broken there is a broken picture.
-  if (isCropped) await openPicture(bytes, maxPixels).resize({ width: MIN_SIDE, height: MIN_SIDE, fit: 'fill' }).raw().toBuffer().catch(fail)
-  const { data, info } = await openPicture(bytes, maxPixels)
+  if (isCropped) await openPicture(bytes, limits.maxPixels).resize({ width: MIN_SIDE, height: MIN_SIDE, fit: 'fill' }).raw().toBuffer().catch(fail)
+  const upright = openPicture(bytes, limits.maxPixels)
     .autoOrient()
     .resize({ ...scaleToFit(cut, fit), fit: isCropped ? 'cover' : 'fill', position: 'centre' })
-    .flatten({ background: '#ffffff' })
     .toColourspace('srgb')
-    .jpeg(OUTPUT)
-    .toBuffer({ resolveWithObject: true })
-    .catch(fail)
-  return { bytes: data, mediaType: 'image/jpeg', width: info.width, height: info.height, isCropped }
+  const keepsAlpha = hasAlpha && fit.keepsAlpha === true
+  const encoded = keepsAlpha ? upright.png() : upright.flatten({ background: '#ffffff' }).jpeg(OUTPUT)
+  const { data, info } = await encoded.toBuffer({ resolveWithObject: true }).catch(fail)
+  return { bytes: data, mediaType: keepsAlpha ? 'image/png' : 'image/jpeg', width: info.width, height: info.height, isCropped }
 }
 
-async function checkType(bytes: Uint8Array): Promise<void> {
+/** The size of a picture as displayed. @throws {AppError} as `cleanPicture`, for what its header tells. */
+export async function measurePicture(bytes: Uint8Array, limits: UploadLimits): Promise<Size> {
+  return (await inspect(bytes, 'image', limits)).size
+}
+
+/** A mask as a new PNG, scaled as its picture was. @throws {AppError} `invalid_request` when it is no mask of that picture. */
+export async function cleanMask(bytes: Uint8Array, { uploaded, cleaned }: { uploaded: Size; cleaned: Size }, limits: UploadLimits): Promise<CleanPicture> {
+  const { size, hasAlpha, mediaType } = await inspect(bytes, 'mask', limits)
+  if (mediaType !== 'image/png' || !hasAlpha) throw unfit('mask', 'must be a PNG that is transparent where the picture may be changed')
+  if (size.width !== uploaded.width || size.height !== uploaded.height) throw unfit('mask', `must have the size of the picture, ${uploaded.width}x${uploaded.height}`)
+  const { data, info } = await openPicture(bytes, limits.maxPixels)
+    .autoOrient()
+    .resize({ width: cleaned.width, height: cleaned.height, fit: 'fill', kernel: 'nearest' })
+    .toColourspace('srgb')
+    .ensureAlpha()
+    .png()
+    .toBuffer({ resolveWithObject: true })
+    .catch((error: unknown): never => notClean('mask', error, limits))
+  return { bytes: data, mediaType: 'image/png', width: info.width, height: info.height, isCropped: false }
+}
+
+export interface UploadLimits {
+  maxPixels: number
+}
+
+/** What the header tells, checked before anything is decoded. */
+async function inspect(bytes: Uint8Array, field: string, limits: UploadLimits): Promise<{ size: Size; hasAlpha: boolean; mediaType: string }> {
+  const mediaType = await checkType(bytes, field)
+  const metadata = await openPicture(bytes, limits.maxPixels).metadata().catch((error: unknown): never => notClean(field, error, limits))
+  if ((metadata.pages ?? 1) > 1) throw unfit(field, 'moves: send a still picture')
+  const { width, height } = metadata.autoOrient
+  const [shorter, longer] = [Math.min(width, height), Math.max(width, height)]
+  if (longer > MAX_SIDE) throw unfit(field, `has a side of ${longer} pixels, more than ${MAX_SIDE}`)
+  if (shorter < MIN_SIDE) throw unfit(field, `has a side of ${shorter} pixels, fewer than ${MIN_SIDE}`)
+  return { size: { width, height }, hasAlpha: metadata.hasAlpha, mediaType }
+}
+
+async function checkType(bytes: Uint8Array, field: string): Promise<string> {
   const type = await fileTypeFromBuffer(bytes)
-  if (type?.mime === 'image/apng') throw unfit('moves: send a still picture')
-  if (type && ACCEPTED_TYPES.includes(type.mime)) return
-  throw new AppError('unsupported_media_type', 'The image must be a JPEG, PNG or WebP file.', { details: [{ path: 'image', message: 'must be a JPEG, PNG or WebP file' }] })
+  if (type?.mime === 'image/apng') throw unfit(field, 'moves: send a still picture')
+  if (type && ACCEPTED_TYPES.includes(type.mime)) return type.mime
+  throw new AppError('unsupported_media_type', `The ${field} must be a JPEG, PNG or WebP file.`, { details: [{ path: field, message: 'must be a JPEG, PNG or WebP file' }] })
 }
 
 function cutToRatio(whole: Size, ratio: number): Size {
@@ -65,10 +95,10 @@ function scaleToFit({ width, height }: Size, { minSide, maxSide }: PictureFit): 
   return { width: Math.max(1, Math.round(width * scale)), height: Math.max(1, Math.round(height * scale)) }
 }
 
-const unfit = (message: string, cause?: unknown) => new AppError('invalid_request', `The image ${message}.`, { details: [{ path: 'image', message }], cause })
+const unfit = (field: string, message: string, cause?: unknown) => new AppError('invalid_request', `The ${field} ${message}.`, { details: [{ path: field, message }], cause })
 
-function notClean(error: unknown, maxPixels: number): never {
+function notClean(field: string, error: unknown, { maxPixels }: UploadLimits): never {
   const failure = decodeFailureOf(error)
   if (failure === 'trouble') throw error
-  throw failure === 'too many pixels' ? unfit(`has more than ${maxPixels} pixels`, error) : unfit('is broken: it cannot be decoded', error)
+  throw failure === 'too many pixels' ? unfit(field, `has more than ${maxPixels} pixels`, error) : unfit(field, 'is broken: it cannot be decoded', error)
 }

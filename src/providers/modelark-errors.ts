@@ -1,6 +1,7 @@
 /** ModelArk's errors as ours. Its codes: BytePlus's error code list and the SDK's, read in November 2026. */
 import OpenAI from 'openai'
 import { ProviderError, type Charged, type ErrorCode } from '../errors.ts'
+import { FROM_BETWEEN, isAbort, retryAfterOf, toLostCallError, toLostLookError } from './call-failures.ts'
 
 const PROVIDER = 'modelark'
 
@@ -38,45 +39,38 @@ const BY_STATUS: [status: (status: number) => boolean, meaning: Meaning][] = [
   [() => true, { code: 'provider_failed', message: 'The provider refused the request.' }],
 ]
 
-/** Failures before the request left this machine: nothing can have been accepted. */
-const NEVER_SENT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT'])
-
 /**
- * What any failure of a call becomes.
- * @param options.isAsynchronous the call starts a task: a 5xx, in whose words ever, may come after that was accepted.
+ * What a call may cost: a picture is made while one waits; of a task, a 5xx, in whose words ever, may come after it was
+ * accepted; a look, a list or a wish to cancel costs nothing, whatever happens to it.
  */
-export function toModelArkError(error: unknown, options: { isAsynchronous?: boolean } = {}): ProviderError {
+export type CallKind = 'picture' | 'task' | 'free'
+
+/** What any failure of a call becomes. */
+export function toModelArkError(error: unknown, kind: CallKind): ProviderError {
   if (error instanceof ProviderError) return error
-  if (error instanceof OpenAI.APIUserAbortError || error instanceof OpenAI.APIConnectionTimeoutError || isAbort(error)) {
-    return new ProviderError('provider_timeout', 'The provider did not answer in time. What was asked for may have been made and paid, so it was not asked for again.', { provider: PROVIDER, charged: 'unknown', cause: error })
-  }
-  if (error instanceof OpenAI.APIError && error.status !== undefined) return toStatusError(error as StatusError, options.isAsynchronous ?? false)
-  const charged = NEVER_SENT.has(networkCode(error)) ? 'no' : 'unknown'
-  if (charged === 'no') return new ProviderError('provider_failed', 'The provider cannot be reached. Try again in a moment.', { provider: PROVIDER, charged, isRetryable: true, cause: error })
-  return new ProviderError('submission_unknown', 'The connection to the provider was lost before it answered. What was asked for may have been made and paid, so it was not asked for again.', { provider: PROVIDER, charged, cause: error })
+  if (error instanceof OpenAI.APIError && error.status !== undefined) return toStatusError(error as StatusError, kind)
+  const hasTimedOut = isAbort(error) || error instanceof OpenAI.APIUserAbortError || error instanceof OpenAI.APIConnectionTimeoutError
+  return kind === 'free' ? toLostLookError(PROVIDER, error, hasTimedOut) : toLostCallError(PROVIDER, error, hasTimedOut)
 }
 
 type StatusError = InstanceType<typeof OpenAI.APIError> & { status: number; headers: Headers | undefined }
 
-function toStatusError(error: StatusError, isAsynchronous: boolean): ProviderError {
+function toStatusError(error: StatusError, kind: CallKind): ProviderError {
   const vendorCode = typeof error.code === 'string' ? error.code : ''
   const known = meaningOf(vendorCode)
   const meaning = known ?? BY_STATUS.find(([fits]) => fits(error.status))![1]
-  const charged = isAsynchronous && error.status >= 500 ? 'unknown' : chargedBy(error.status, known)
+  const charged = kind === 'free' ? 'no' : kind === 'task' && error.status >= 500 ? 'unknown' : chargedBy(error.status, known)
   const isUnknown = charged === 'unknown'
   return new ProviderError(isUnknown ? 'submission_unknown' : meaning.code, isUnknown ? "The provider or something on the way to it failed. What was asked for may have been made and paid, so it was not asked for again." : meaning.message, {
     provider: PROVIDER,
     charged,
-    isRetryable: meaning.isRetryable ?? false,
+    isRetryable: !isUnknown && (meaning.isRetryable ?? false),
     statusCode: error.status,
     providerRequestId: error.requestID ?? undefined,
-    retryAfterSeconds: parseRetryAfter(error.headers?.get('retry-after')),
+    retryAfterSeconds: retryAfterOf(error.headers),
     cause: error,
   })
 }
-
-/** Statuses that something in between gives when it lost patience or the connection, whatever it writes into the body. */
-const FROM_BETWEEN = new Set([408, 499, 502, 504])
 
 /** An error in the vendor's own words says that it did not accept; one from a proxy or gateway says nothing of that. */
 function chargedBy(status: number, known: Meaning | undefined): Charged {
@@ -97,21 +91,3 @@ export function toTaskError(error: { code?: string | null | undefined; message?:
 }
 
 const meaningOf = (vendorCode: string): Meaning | undefined => MEANINGS.find(([pattern]) => pattern.test(vendorCode))?.[1]
-
-/** Seconds, from either form of the header. */
-function parseRetryAfter(header: string | null | undefined): number | undefined {
-  if (header === null || header === undefined) return undefined
-  const seconds = /^\d+$/.test(header) ? Number(header) : (Date.parse(header) - Date.now()) / 1000
-  return Number.isFinite(seconds) ? Math.max(0, Math.ceil(seconds)) : undefined
-}
-
-const isAbort = (error: unknown): boolean => error instanceof Error && (error.name === 'AbortError' || error.name === 'TimeoutError')
-
-/** The code at the bottom of a chain of causes, where Node and undici put it. */
-function networkCode(error: unknown): string {
-  for (let at = error; at instanceof Error; at = at.cause) {
-    if ('code' in at && typeof at.code === 'string') return at.code
-    if (at instanceof AggregateError && at.errors[0] instanceof Error) return networkCode(at.errors[0])
-  }
-  return ''
-}

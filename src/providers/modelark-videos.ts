@@ -3,9 +3,11 @@ import { randomInt } from 'node:crypto'
 import OpenAI from 'openai'
 import { z } from 'zod'
 import { ProviderError } from '../errors.ts'
-import type { FoundOperations, Mark, Operation, VendorModel, VideoModel, VideoRequest, VideoState, Warning } from '../generation/provider.ts'
+import type { FoundOperations, Mark, Operation, VendorModel, VideoModel, VideoRequest, OperationState, Warning } from '../generation/provider.ts'
+import { checkTimeLeft } from './call-failures.ts'
+import { toDataUrl } from './data-url.ts'
 import type { ModelArkOptions } from './modelark-options.ts'
-import { toModelArkError, toTaskError } from './modelark-errors.ts'
+import { toModelArkError, toTaskError, type CallKind } from './modelark-errors.ts'
 
 const PROVIDER = 'modelark'
 const TASKS = '/contents/generations/tasks'
@@ -32,6 +34,8 @@ const SEEDS = 4_294_967_296
 const EXPIRES_AFTER_SECONDS = { min: 10_800, max: 97_200 }
 /** The vendor's clock and ours may differ by so much. */
 const CLOCK_SKEW_MS = 120_000
+/** No call takes longer than this to arrive. */
+const CALL_MS = 600_000
 const LIST_PAGE = 200
 const MAX_LIST_PAGES = 20
 
@@ -46,11 +50,11 @@ function toFamily({ vendorId, family }: VendorModel): SeedanceFamily {
 export function createSeedance(client: OpenAI, model: VendorModel): VideoModel {
   const family = toFamily(model)
   const knows: Partial<Record<'seed' | 'cameraFixed' | 'audio' | 'adaptiveFrames', true>> = FAMILIES[family]
-  const guarded = async <T>(call: () => Promise<T>, isAsynchronous = false): Promise<T> => {
+  const guarded = async <T>(call: () => Promise<T>, kind: CallKind = 'free'): Promise<T> => {
     try {
       return await call()
     } catch (error) {
-      throw toModelArkError(error, { isAsynchronous })
+      throw toModelArkError(error, kind)
     }
   }
 
@@ -61,6 +65,7 @@ export function createSeedance(client: OpenAI, model: VendorModel): VideoModel {
     }),
 
     async start(request, { signal, mark }) {
+      checkTimeLeft(PROVIDER, signal)
       const { body, warnings } = toBody(model.vendorId, knows, request, mark)
       return await guarded(async () => {
         const { data, response } = await client.post<unknown>(TASKS, { body, signal, timeout: SDK_TIMEOUT_MS }).withResponse()
@@ -69,7 +74,7 @@ export function createSeedance(client: OpenAI, model: VendorModel): VideoModel {
         // The vendor said yes in a way that cannot be read: a task may be under way.
         if (!parsed.success) throw new ProviderError('submission_unknown', 'ModelArk answered in a form that this service does not understand.', { provider: PROVIDER, charged: 'unknown', providerRequestId, cause: parsed.error })
         return { operation: { id: parsed.data.id }, warnings, ...(providerRequestId !== undefined && { providerRequestId }) }
-      }, true)
+      }, 'task')
     },
 
     async check(operation, { signal }) {
@@ -96,7 +101,7 @@ export function createSeedance(client: OpenAI, model: VendorModel): VideoModel {
       })
     },
 
-    find: (mark, { signal, since }) => guarded(() => findTasks(client, mark, since, signal)),
+    find: (mark, { signal, since }) => guarded(() => findTasks(client, model.vendorId, mark, since, signal)),
 
     parseCallback(body) {
       const parsed = startedSchema.safeParse(body)
@@ -106,15 +111,17 @@ export function createSeedance(client: OpenAI, model: VendorModel): VideoModel {
 }
 
 /** Tasks with our mark, made since the call began. The list has the newest first. */
-async function findTasks(client: OpenAI, mark: Mark, since: Date, signal: AbortSignal): Promise<FoundOperations> {
+async function findTasks(client: OpenAI, model: string, mark: Mark, since: Date, signal: AbortSignal): Promise<FoundOperations> {
   const oldest = (since.getTime() - CLOCK_SKEW_MS) / 1000
+  // A call ends long before; what was made later is another's.
+  const youngest = (since.getTime() + CALL_MS + CLOCK_SKEW_MS) / 1000
   const young: ListedTask[] = []
   for (let page = 1; page <= MAX_LIST_PAGES; page++) {
     const { items } = parseAnswer(listSchema, await client.get<unknown>(TASKS, { query: { page_num: page, page_size: LIST_PAGE }, signal, timeout: SDK_TIMEOUT_MS }))
-    young.push(...items.filter(({ created_at: createdAt }) => createdAt >= oldest))
+    young.push(...items.filter(({ created_at: createdAt }) => createdAt >= oldest && createdAt <= youngest))
     if (items.length === LIST_PAGE && items.every(({ created_at: createdAt }) => createdAt >= oldest)) continue
     // A task that came in meanwhile moves others to the next page: one may be seen twice.
-    const ids = new Set(young.filter((task) => hasMark(task, mark)).map(({ id }) => id))
+    const ids = new Set(young.filter((task) => hasMark(task, mark) && isOfModel(task, model)).map(({ id }) => id))
     return { operations: [...ids].map((id) => ({ id })), isUndecided: young.some((task) => isUndecided(task)) }
   }
   throw new ProviderError('provider_failed', 'ModelArk lists more tasks than this service looks through.', { provider: PROVIDER, charged: 'no' })
@@ -125,6 +132,9 @@ function hasMark({ seed, execution_expires_after: expiresAfter }: ListedTask, ma
   const isSeedOther = typeof seed === 'number' && typeof mark.seed === 'number' && seed !== mark.seed
   return typeof mark.expiresAfter === 'number' && expiresAfter === mark.expiresAfter && !isSeedOther
 }
+
+/** An endpoint's tasks name the model behind it. */
+const isOfModel = (task: ListedTask, model: string): boolean => model.startsWith('ep-') || task.model == null || task.model === model
 
 /** What is not documented to be told before the end may be told then. */
 const isUndecided = ({ status, execution_expires_after: expiresAfter }: ListedTask): boolean => typeof expiresAfter !== 'number' && (status === 'queued' || status === 'running')
@@ -158,8 +168,6 @@ function toBody(model: string, knows: Partial<Record<'seed' | 'cameraFixed' | 'a
 /** The old way of giving settings, still read from the end of a prompt: `… --ratio 1:1`. */
 const withoutOptions = (prompt: string): string => prompt.replace(/(^|\s)-{2,}(?=\S)/g, '$1')
 
-const toDataUrl = ({ bytes, mediaType }: { bytes: Uint8Array; mediaType: string }): string => `data:${mediaType};base64,${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64')}`
-
 function idOf(operation: Operation): string {
   // It becomes part of an address: a callback's word could lead anywhere.
   const parsed = startedSchema.safeParse(operation)
@@ -170,10 +178,11 @@ function idOf(operation: Operation): string {
 const lost = (cause?: unknown) => new ProviderError('operation_lost', 'The provider does not know this video any more.', { provider: PROVIDER, charged: 'unknown', statusCode: 404, cause })
 
 function orForgotten(error: unknown): never {
-  throw error instanceof OpenAI.APIError && error.status === 404 ? lost(error) : error
+  // A proxy or a wrong address answers 404 too: only the vendor's own word says that it has forgotten.
+  throw error instanceof OpenAI.APIError && error.status === 404 && typeof error.code === 'string' && /NotFound/.test(error.code) ? lost(error) : error
 }
 
-function toState(task: z.infer<typeof taskSchema>): VideoState {
+function toState(task: z.infer<typeof taskSchema>): OperationState {
   switch (task.status) {
     case 'queued':
     case 'running':
@@ -206,6 +215,21 @@ const taskSchema = z.object({
   error: z.object({ code: z.string().nullish(), message: z.string().nullish() }).nullish(),
 })
 
-const listSchema = z.object({ items: z.array(z.object({ id: z.string(), seed: z.number().nullish(), execution_expires_after: z.number().nullish(), status: z.string().nullish(), created_at: z.number() })).nullish().transform((items) => items ?? []) })
+const listedSchema = z.object({
+  id: z.string(),
+  model: z.string().nullish().catch(undefined),
+  seed: z.coerce.number().nullish().catch(undefined),
+  execution_expires_after: z.coerce.number().nullish().catch(undefined),
+  status: z.string().nullish().catch(undefined),
+  created_at: z.coerce.number(),
+})
+
+/** One odd item must not hide the others. */
+const listSchema = z.object({
+  items: z
+    .array(z.unknown())
+    .nullish()
+    .transform((items) => (items ?? []).flatMap((item) => listedSchema.safeParse(item).data ?? [])),
+})
 
 type ListedTask = z.infer<typeof listSchema>['items'][number]

@@ -2,7 +2,9 @@
 import OpenAI from 'openai'
 import { z } from 'zod'
 import { ProviderError } from '../errors.ts'
-import type { ImageModel, ImageRequest, Output, Provider, ProviderSetting, StartedImage, Warning } from '../generation/provider.ts'
+import type { ImageModel, ImageRequest, Output, Provider, ProviderSetting, Started, Warning } from '../generation/provider.ts'
+import { checkTimeLeft } from './call-failures.ts'
+import { toDataUrl } from './data-url.ts'
 import { longFetch } from './long-fetch.ts'
 import { toModelArkError, toItemError } from './modelark-errors.ts'
 import { modelArkOptionsSchema, type ModelArkOptions } from './modelark-options.ts'
@@ -51,7 +53,7 @@ export function createModelArk(options: ModelArkOptionsInput): Provider {
     image: ({ vendorId, family }) => createSeedream(client, vendorId, toFamily(vendorId, family)),
     video: (model) => createSeedance(client, model),
     // The list of models costs nothing, needs the key, and names what the account may use.
-    probe: ({ signal }) => client.get<unknown>('/models', { signal, timeout: PROBE_TIMEOUT_MS }).catch((error: unknown) => Promise.reject(toModelArkError(error))),
+    probe: ({ signal }) => client.get<unknown>('/models', { signal, timeout: PROBE_TIMEOUT_MS }).catch((error: unknown) => Promise.reject(toModelArkError(error, 'free'))),
   }
 }
 
@@ -71,12 +73,15 @@ function toFamily(vendorId: string, family: string | undefined): SeedreamFamily 
 function createSeedream(client: OpenAI, model: string, family: SeedreamFamily): ImageModel {
   return {
     async start(request, { signal }) {
+      // A picture made of the words alone would be paid and be no such thing.
+      if (request.task === 'remove-background') throw new ProviderError('invalid_request', 'This model does not cut out pictures. Choose another one.', { provider: modelArkSetting.id, charged: 'no' })
+      checkTimeLeft(modelArkSetting.id, signal)
       const { body, warnings } = toBody(model, family, request)
       try {
         const { data, response } = await client.post<unknown>('/images/generations', { body, signal, timeout: SDK_TIMEOUT_MS }).withResponse()
         return toStarted(data, warnings, response.headers.get('x-request-id') ?? undefined)
       } catch (error) {
-        throw toModelArkError(error)
+        throw toModelArkError(error, 'picture')
       }
     },
   }
@@ -95,6 +100,10 @@ function toBody(model: string, family: SeedreamFamily, request: ImageRequest): {
     // The vendor's default is to print one on the picture.
     watermark: false,
   }
+  // One picture as itself, several as a list: an edit is this same call with an instruction as its prompt.
+  const images = request.images.map(toDataUrl)
+  if (images.length > 0) body.image = images.length === 1 ? images[0] : images
+  if (request.mask) unsupported('mask')
   if (knows.sequential) body.sequential_image_generation = 'disabled'
   const add = (name: keyof ModelArkOptions | 'seed', value: unknown, fields: Record<string, unknown>) => {
     if (value === undefined) return
@@ -110,7 +119,7 @@ function toBody(model: string, family: SeedreamFamily, request: ImageRequest): {
   return { body, warnings }
 }
 
-function toStarted(data: unknown, warnings: Warning[], providerRequestId: string | undefined): StartedImage {
+function toStarted(data: unknown, warnings: Warning[], providerRequestId: string | undefined): Started {
   const parsed = answerSchema.safeParse(data)
   // The vendor said yes in a way that cannot be read: a picture may have been made and billed.
   if (!parsed.success) throw new ProviderError('submission_unknown', 'ModelArk answered in a form that this service does not understand.', { provider: modelArkSetting.id, charged: 'unknown', providerRequestId, cause: parsed.error })

@@ -1,22 +1,44 @@
 /** Every provider, one entry each. Configuration reads its list of keys from here. */
 import type { Provider, ProviderConfig, ProviderSetting } from '../generation/provider.ts'
+import { createFal, falSetting } from './fal.ts'
+import { createGateway, gatewaySetting } from './gateway.ts'
+import { createGoogle, googleSetting } from './google.ts'
 import { createModelArk, modelArkSetting } from './modelark.ts'
+import { createOpenAI, openAISetting } from './openai.ts'
+import { createReplicate, replicateSetting } from './replicate.ts'
+import { createRunway, runwaySetting } from './runway.ts'
+import { createStability, stabilitySetting } from './stability.ts'
 
 interface Registration {
   setting: ProviderSetting
   create: (options: { apiKey: string; baseURL: string }) => Provider
 }
 
-const registry: readonly Registration[] = [{ setting: modelArkSetting, create: createModelArk }]
+const registry: readonly Registration[] = [
+  { setting: modelArkSetting, create: createModelArk },
+  { setting: openAISetting, create: createOpenAI },
+  { setting: gatewaySetting, create: createGateway },
+  { setting: runwaySetting, create: createRunway },
+  { setting: stabilitySetting, create: createStability },
+  { setting: falSetting, create: createFal },
+  { setting: replicateSetting, create: createReplicate },
+  { setting: googleSetting, create: createGoogle },
+]
 
 export const providerSettings: readonly ProviderSetting[] = registry.map(({ setting }) => setting)
 
-/** The providers that have a key. */
+/**
+ * A key that no header can hold: fetch would repeat it in its own error, and that would read as a lost connection. The
+ * vendor is asked with one that it does not know, and says so.
+ */
+const toUsableKey = (apiKey: string): string => (/^[\x21-\x7e]+$/.test(apiKey) ? apiKey : 'not-a-usable-key')
+
+/** The providers that have a key, and an address where the vendor has none of its own. */
 export function createProviders(configs: Readonly<Record<string, ProviderConfig>>): Map<string, Provider> {
   const providers = new Map<string, Provider>()
   for (const { setting, create } of registry) {
     const config = configs[setting.id]
-    if (config?.apiKey !== undefined) providers.set(setting.id, create({ apiKey: config.apiKey, baseURL: config.baseURL }))
+    if (config?.apiKey !== undefined && config.baseURL !== '') providers.set(setting.id, create({ apiKey: toUsableKey(config.apiKey), baseURL: config.baseURL }))
   }
   return providers
 }

@@ -1,6 +1,6 @@
 /** Rows as Postgres gives them, and the core's words for them. */
 import type { Warning } from '../generation/provider.ts'
-import type { Generation, GenerationStatus, RecordedError, StoredImage, StoredVideo } from '../generation/records.ts'
+import type { Attempt, Generation, GenerationStatus, RecordedError, StoredImage, StoredVideo } from '../generation/records.ts'
 
 interface ImageRow {
   id: string
@@ -48,6 +48,8 @@ export interface GenerationRow {
   error: RecordedError | null
   warnings: Warning[]
   estimated_cost_micros: number | null
+  cost_micros: number | null
+  attempts: Attempt[]
   created_at: Date
   created_at_micros: string
   version: string
@@ -70,6 +72,8 @@ export function toGeneration(row: GenerationRow): Generation {
     error: row.error,
     warnings: row.warnings,
     estimatedCostMicros: row.estimated_cost_micros,
+    costMicros: row.cost_micros,
+    attempts: row.attempts,
     createdAt: row.created_at,
     createdAtMicros: row.created_at_micros,
     version: row.version,

@@ -22,7 +22,7 @@ export const IS_RECORDED = `
 
 export const SELECT_WORK = `
   select generation.id, generation.user_id, generation.status, generation.progress, generation.created_at, request.plan,
-    coalesce((select jsonb_agg(jsonb_build_object('index', index, 'state', state, 'mark', mark, 'calledAt', called_at, 'operation', operation,
+    coalesce((select jsonb_agg(jsonb_build_object('index', index, 'state', state, 'mark', mark, 'calledAt', called_at, 'callbackToken', callback_token, 'operation', operation,
         'toldOperation', told_operation, 'outputs', outputs, 'hasBytes', output_bytes is not null, 'expiresAt', output_expires_at,
         'error', error, 'updatedAt', updated_at, 'isRecorded', (${IS_RECORDED})) order by index)
       from darkroom.submissions submission where generation_id = generation.id), '[]') as submissions
@@ -31,7 +31,7 @@ export const SELECT_WORK = `
 
 /** Images and videos come in the same statement, so that a finished generation is never seen without them. */
 const GENERATION_COLUMNS = `
-  id, prompt_id, kind, requested_model, model, provider, status, progress, error, warnings, estimated_cost_micros::float8, created_at, started_at, finished_at,
+  id, prompt_id, kind, requested_model, model, provider, status, progress, error, warnings, estimated_cost_micros::float8, cost_micros::float8, attempts, created_at, started_at, finished_at,
   (extract(epoch from created_at) * 1000000)::bigint::text as created_at_micros,
   (extract(epoch from updated_at) * 1000000)::bigint::text as version,
   coalesce((select jsonb_agg(to_jsonb(image) order by image.index) from public.images image where image.generation_id = generation.id), '[]') as images,
@@ -47,16 +47,13 @@ export const LIST_GENERATIONS = `
   order by created_at desc, id desc limit $2`
 
 /**
- * What the provider has taken on is followed to its end, also where the generation was given up meanwhile. The files of
- * the request are not needed any more.
+ * What the provider has taken on is followed to its end, also where the generation was given up meanwhile.
  */
 export const SAVE_STARTED = `
   with started as (
     update darkroom.submissions
     set state = 'started', operation = $3, provider_request_id = $4, error = null, updated_at = clock_timestamp()
     where generation_id = $1 and index = $2 and state in ('starting', 'uncertain', 'unknown') returning generation_id
-  ), forgotten as (
-    delete from darkroom.inputs where generation_id in (select generation_id from started)
   )
   update public.generations set status = 'running', error = null, finished_at = null, warnings = warnings || $5::jsonb
   where id in (select generation_id from started) and status <> 'cancelled'`
@@ -68,11 +65,24 @@ export const SAVE_STARTED = `
 export const SAVE_ACCEPTED = `
   with accepted as (
     update darkroom.submissions
-    set state = 'accepted', outputs = $3, output_expires_at = $4, provider_request_id = coalesce($5, provider_request_id), output_bytes = $7, error = null, updated_at = now()
+    set state = 'accepted', outputs = $3, output_expires_at = $4, provider_request_id = coalesce($5, provider_request_id), output_bytes = $7, cost_micros = coalesce($8, cost_micros), error = null, updated_at = now()
     where generation_id = $1 and index = $2 and state <> 'accepted' returning generation_id
   )
   update public.generations set status = 'storing', error = null, finished_at = null, warnings = warnings || $6::jsonb
   where id in (select generation_id from accepted) and status <> 'cancelled'`
+
+/**
+ * An output without a row that never will have one. What may lie in storage is removed, but not at once: another process,
+ * whose heartbeat was lost, may be about to record it, and that takes the deletion back.
+ */
+export const SAVE_LOST = `
+  with lost as (
+    update darkroom.submissions submission set state = 'lost', output_bytes = null, error = $3, updated_at = now()
+    where generation_id = $1 and index = $2 and state = 'accepted' and not (${IS_RECORDED}) returning generation_id, index
+  )
+  insert into darkroom.file_deletions (bucket, path, not_before)
+  select bucket, user_id || '/' || id || '/' || lost.index || '.', now() + interval '10 minutes'
+  from lost join public.generations on id = generation_id`
 
 /** Nothing is kept for a file that has its row already. */
 export const KEEP_BYTES = `

@@ -1,14 +1,16 @@
 /** The rows, over the direct connection: several tables change together, and with the queue. */
 import { toSizeText } from '../generation/catalog.ts'
+import { limitConcurrency } from '../limit-concurrency.ts'
+import type { Kind } from '../generation/plan.ts'
 import type { Mark, Operation, Output } from '../generation/provider.ts'
 import type { GenerationStatus, GenerationWork, Plan, RecordedError, Records, Submission } from '../generation/records.ts'
 import { toJson, toStorableText, type Database, type Query } from './database.ts'
 import { toGeneration, toImageRow, toVideoRow, type GenerationRow } from './generation-rows.ts'
 import { findKey, takeKey } from './idempotency-keys.ts'
-import { INSERT_GENERATION, IS_RECORDED, KEEP_BYTES, LIST_GENERATIONS, SAVE_ACCEPTED, SAVE_STARTED, SELECT_GENERATION, SELECT_WORK } from './record-queries.ts'
+import { INSERT_GENERATION, KEEP_BYTES, LIST_GENERATIONS, SAVE_ACCEPTED, SAVE_LOST, SAVE_STARTED, SELECT_GENERATION, SELECT_WORK } from './record-queries.ts'
 
 /** Puts a generation's job into the queue, within the transaction that `query` belongs to. */
-export type Enqueue = (query: Query, generationId: string) => Promise<void>
+export type Enqueue = (query: Query, generationId: string, kind: Kind) => Promise<void>
 
 export interface RecordsOptions {
   enqueue: Enqueue
@@ -25,6 +27,8 @@ export interface Places {
 
 export function createRecords(database: Database, { enqueue, wakeWaiting, places }: RecordsOptions): Records {
   const { query } = database
+  // Claims wait for one another in the database: they must not hold every connection meanwhile.
+  const oneClaim = limitConcurrency(1)
   return {
     async create({ userId, plan, bucket, inputs, idempotencyKey }) {
       const created = await database.transaction(async (tx) => {
@@ -50,12 +54,12 @@ export function createRecords(database: Database, { enqueue, wakeWaiting, places
         for (const [name, { bytes, mediaType }] of Object.entries(inputs ?? {})) {
           await tx('insert into darkroom.inputs (generation_id, name, media_type, bytes) values ($1, $2, $3, $4)', [generationId, name, mediaType, toBuffer(bytes)])
         }
-        if (!isWaiting) await enqueue(tx, generationId)
+        if (!isWaiting) await enqueue(tx, generationId, plan.kind)
         return { generationId, isNew: true, isWaiting }
       })
       // Whoever made a place free in this moment did not see it wait yet.
-      if (created.isWaiting) await wakeWaiting()
-      return created
+      if (created.isWaiting) await wakeWaiting().catch(() => undefined)
+      return { generationId: created.generationId, isNew: created.isNew }
     },
 
     async findEarlier(userId, idempotencyKey) {
@@ -87,13 +91,15 @@ export function createRecords(database: Database, { enqueue, wakeWaiting, places
       return row?.ended ?? false
     },
 
-    async getInput(generationId, name) {
-      const [row] = await query<{ bytes: Buffer; media_type: string }>('select bytes, media_type from darkroom.inputs where generation_id = $1 and name = $2', [generationId, name])
-      return row && { bytes: row.bytes, mediaType: row.media_type }
+    async getInputs(generationId) {
+      const rows = await query<{ name: string; bytes: Buffer; media_type: string }>('select name, bytes, media_type from darkroom.inputs where generation_id = $1', [generationId])
+      return Object.fromEntries(rows.map(({ name, bytes, media_type: mediaType }) => [name, { bytes, mediaType }]))
     },
 
     async claimSubmissions(generationId, marks) {
-      const [row] = await query<{ claimed: number[] | null }>('select darkroom.claim_submissions($1, $2, $3, $4) as claimed', [generationId, toJson(marks), places.perProvider, places.perUser])
+      const [row] = await oneClaim(() => query<{ claimed: number[] | null }>('select darkroom.claim_submissions($1, $2, $3, $4) as claimed', [generationId, toJson(marks), places.perProvider, places.perUser]))
+      // A place that was made free before this could be seen to wait was announced to nobody.
+      if (row?.claimed === null) await wakeWaiting().catch(() => undefined)
       return row?.claimed ?? undefined
     },
 
@@ -105,23 +111,27 @@ export function createRecords(database: Database, { enqueue, wakeWaiting, places
       await query(`update darkroom.submissions set state = 'uncertain', error = $3, updated_at = clock_timestamp() where generation_id = $1 and index = $2 and state = 'starting'`, [generationId, index, toJson(error)])
     },
 
+    async tryNext(generationId, plan, attempt) {
+      const [row] = await query<{ goes_on: boolean }>('select darkroom.try_next($1, $2, $3) as goes_on', [generationId, toJson(plan), toJson(attempt)])
+      return row?.goes_on ?? false
+    },
+
     async findTaken(generationId, operations) {
       const rows = await query<{ operation: Operation }>('select operation from darkroom.submissions where operation = any($1::jsonb[]) and generation_id <> $2', [operations.map(toJson), generationId])
       return rows.map(({ operation }) => operation)
     },
 
-    async saveTold(generationId, index, callbackToken, operation) {
-      const rows = await query('update darkroom.submissions set told_operation = $4 where generation_id = $1 and index = $2 and callback_token = $3 returning index', [generationId, index, callbackToken, toJson(operation)])
-      return rows.length > 0
+    async saveTold(generationId, index, operation) {
+      await query('update darkroom.submissions set told_operation = $3 where generation_id = $1 and index = $2', [generationId, index, toJson(operation)])
     },
 
     async saveProgress(generationId, progress) {
       await query(`update public.generations set progress = $2 where id = $1 and status in ('running', 'storing') and coalesce(progress, 0) < $2::real`, [generationId, progress])
     },
 
-    async saveAccepted(generationId, index, { outputs, bytes, expiresAt, providerRequestId, warnings }) {
+    async saveAccepted(generationId, index, { outputs, bytes, expiresAt, providerRequestId, warnings, costMicros }) {
       const links = outputs.filter((output) => output.type === 'url')
-      await query(SAVE_ACCEPTED, [generationId, index, toJson(links), expiresAt, providerRequestId === undefined ? null : toStorableText(providerRequestId), toJson(warnings), bytes ? toBuffer(bytes) : null])
+      await query(SAVE_ACCEPTED, [generationId, index, toJson(links), expiresAt, providerRequestId === undefined ? null : toStorableText(providerRequestId), toJson(warnings), bytes ? toBuffer(bytes) : null, costMicros ?? null])
     },
 
     async keepBytes(generationId, index, bytes) {
@@ -134,10 +144,14 @@ export function createRecords(database: Database, { enqueue, wakeWaiting, places
     },
 
     async saveLost(generationId, index, error) {
+      await query(SAVE_LOST, [generationId, index, toJson(error)])
+    },
+
+    async releaseClaimed(generationId, callbackTokens) {
       await query(
-        `update darkroom.submissions submission set state = 'lost', output_bytes = null, error = $3, updated_at = now()
-         where generation_id = $1 and index = $2 and state = 'accepted' and not (${IS_RECORDED})`,
-        [generationId, index, toJson(error)],
+        `update darkroom.submissions set state = 'queued', called_at = null, updated_at = clock_timestamp()
+         where generation_id = $1 and state = 'starting' and callback_token = any($2)`,
+        [generationId, callbackTokens],
       )
     },
 
@@ -203,6 +217,7 @@ interface SubmissionRow {
   state: Submission['state']
   mark: Mark | null
   calledAt: string | null
+  callbackToken: string | null
   operation: Operation | null
   toldOperation: Operation | null
   outputs: Output[] | null
@@ -223,6 +238,7 @@ function toSubmission(row: SubmissionRow): Submission {
     state: row.state,
     mark: row.mark ?? undefined,
     calledAt: row.calledAt === null ? undefined : new Date(row.calledAt),
+    callbackToken: row.callbackToken ?? undefined,
     operation: row.operation ?? undefined,
     toldOperation: row.toldOperation ?? undefined,
     output: row.outputs?.[0],

@@ -37,56 +37,31 @@ alter table darkroom.inputs alter column bytes set storage external;
 alter table darkroom.requests add column waiting boolean not null default false;
 comment on column darkroom.requests.waiting is 'Whether the generation has no job because every place that it could take is taken.';
 create index requests_waiting_idx on darkroom.requests (generation_id) where waiting;
-create index generations_places_idx on public.generations (status, user_id, provider) where status in ('queued', 'running');
-create index generations_queued_idx on public.generations (user_id, created_at, id) where status = 'queued';
+create index generations_running_idx on public.generations (provider, kind, user_id) where status = 'running';
+create index generations_queued_idx on public.generations (user_id) where status = 'queued';
 
 alter table public.videos add column duration_seconds double precision;
 comment on column public.videos.duration_seconds is 'As measured in the file.';
 
 -- Places -----------------------------------------------------------------------------------------------------------
 
--- The queued generations that may start now, while no more than so many run at each provider and for each user. Users
--- take turns: the first of each goes before the second of any.
-create function darkroom.next_to_start(provider_limit integer, user_limit integer) returns setof uuid
-language sql stable set search_path = '' as $$
-  with running_by_user as (
-    select user_id, count(*) as places from public.generations where status = 'running' group by user_id
-  ), running_by_provider as (
-    select provider, count(*) as places from public.generations where status = 'running' group by provider
-  ), turns as (
-    select first.id, first.provider, first.created_at,
-      coalesce(running.places, 0) + row_number() over (partition by first.user_id order by first.created_at, first.id) as turn
-    from (select distinct user_id from public.generations where status = 'queued') as users
-    cross join lateral (
-      select id, provider, user_id, created_at from public.generations generation
-      where generation.user_id = users.user_id and generation.status = 'queued' order by created_at, id limit user_limit
-    ) as first
-    left join running_by_user running on running.user_id = first.user_id
-  ), ranks as (
-    select turns.id, turns.turn, turns.created_at,
-      coalesce(running.places, 0) + row_number() over (partition by turns.provider order by turns.turn, turns.created_at, turns.id) as rank
-    from turns left join running_by_provider running using (provider)
-    where turns.turn <= user_limit
-  )
-  select id from ranks where rank <= provider_limit order by turn, created_at, id
-$$;
-
 -- Marks every queued submission of a generation as starting, with the mark of each by its position. Answers their
 -- indexes; null when there is no place: the generation waits without a job until wake_waiting takes it.
 create function darkroom.claim_submissions(generation uuid, marks jsonb, provider_limit integer, user_limit integer) returns integer[]
 language plpgsql security definer set search_path = '' as $$
 declare
-  current_status varchar;
+  current public.generations;
   claimed integer[];
 begin
   -- One at a time over all processes: no two see the same free place.
   perform pg_advisory_xact_lock(20261122, 1);
-  select status into current_status from public.generations where id = generation for update;
-  if current_status is null or current_status not in ('queued', 'running', 'storing') then
+  select * into current from public.generations where id = generation for update;
+  if current.id is null or current.status not in ('queued', 'running', 'storing') then
     return '{}';
   end if;
-  if current_status = 'queued' and not exists (
-    select from darkroom.next_to_start(provider_limit, user_limit) as next (id) where next.id = generation
+  if current.status = 'queued' and (
+    (select count(*) from public.generations where status = 'running' and provider = current.provider and kind = current.kind) >= provider_limit
+    or (select count(*) from public.generations where status = 'running' and provider = current.provider and kind = current.kind and user_id = current.user_id) >= user_limit
   ) then
     update darkroom.requests set waiting = true where generation_id = generation;
     return null;
@@ -104,13 +79,48 @@ begin
   return claimed;
 end $$;
 
--- Takes those waiting generations for which there is a place. Whoever calls it gives each a job in the same transaction.
+-- Takes those waiting generations for which there is a place, while no more than so many are under way at each provider,
+-- and there for each user; of every kind by itself. Users take turns: the first of each goes before the second of any.
+-- Whoever calls it gives each a job in the same transaction.
 create function darkroom.wake_waiting(provider_limit integer, user_limit integer) returns setof uuid
-language sql security definer set search_path = '' as $$
-  update darkroom.requests set waiting = false
-  where waiting and generation_id in (select darkroom.next_to_start(provider_limit, user_limit))
-  returning generation_id
-$$;
+language plpgsql security definer set search_path = '' as $$
+begin
+  if not exists (select from darkroom.requests where waiting) then
+    return;
+  end if;
+  perform pg_advisory_xact_lock(20261122, 2);
+  return query
+  with open as (
+    select generation.id, generation.user_id, generation.provider, generation.kind, generation.created_at, request.waiting and generation.status = 'queued' as waits
+    from public.generations generation join darkroom.requests request on request.generation_id = generation.id
+    where generation.status in ('queued', 'running')
+  ), places as (
+    -- Those that were woken and have not started yet have a place too.
+    select provider, kind, provider_limit - count(*) filter (where not waits) as free from open group by provider, kind
+  ), turns as (
+    select id, provider, kind, created_at, waits,
+      count(*) filter (where not waits) over (partition by user_id, provider, kind)
+        + row_number() over (partition by user_id, provider, kind, waits order by created_at, id) as turn
+    from open
+  ), ranks as (
+    select id, provider, kind, row_number() over (partition by provider, kind order by turn, created_at, id) as rank
+    from turns where waits and turn <= user_limit
+  )
+  update darkroom.requests request set waiting = false
+  from ranks join places using (provider, kind)
+  where ranks.rank <= places.free and request.generation_id = ranks.id and request.waiting
+  returning request.generation_id;
+end $$;
+
+-- What leaves the queue waits no more, however it leaves it.
+create function darkroom.stop_waiting() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  update darkroom.requests set waiting = false where generation_id = new.id and waiting;
+  return null;
+end $$;
+create trigger stop_waiting after update of status on public.generations
+  for each row when (old.status = 'queued' and new.status <> 'queued') execute function darkroom.stop_waiting();
 
 create function darkroom.announce_place() returns trigger
 language plpgsql security definer set search_path = '' as $$
@@ -121,10 +131,10 @@ begin
   return null;
 end $$;
 create trigger announce_place after update of status on public.generations
-  for each row when (old.status in ('queued', 'running') and new.status not in ('queued', 'running'))
+  for each row when (old.status = 'running' and new.status <> 'running')
   execute function darkroom.announce_place();
 create trigger announce_place_on_delete after delete on public.generations
-  for each row when (old.status in ('queued', 'running')) execute function darkroom.announce_place();
+  for each row when (old.status = 'running') execute function darkroom.announce_place();
 
 -- Ends -------------------------------------------------------------------------------------------------------------
 
@@ -150,7 +160,7 @@ begin
   where generation_id = current.id and output_bytes is not null
     and (exists (select from public.images image where image.generation_id = current.id and image.index = submission.index)
       or exists (select from public.videos video where video.generation_id = current.id and video.index = submission.index));
-  delete from darkroom.file_deletions where bucket = current.bucket and path = current.user_id || '/' || current.id || '/';
+  delete from darkroom.file_deletions where bucket = current.bucket and starts_with(path, current.user_id || '/' || current.id || '/');
   if darkroom.has_unstored_output(current.id) then
     update public.generations set status = 'storing', finished_at = null where id = current.id and status <> 'storing';
     return 'partial';

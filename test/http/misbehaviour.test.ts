@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import type { Behaviour } from '../simulator/modelark.ts'
 import { eventually, startTestService, type TestService } from '../support/service.ts'
-import { signUp, sql, storedFiles } from '../support/supabase.ts'
+import { deletionsAreDue, signUp, sql, storedFiles } from '../support/supabase.ts'
 
 interface Case {
   behaviour: Behaviour
@@ -68,6 +68,7 @@ describe('a provider that misbehaves', () => {
       assert.deepEqual([row!.status, row!.error.code, row!.error.message], ['failed', code, answer.error])
       assert.notEqual(row!.finished_at, null)
       assert.equal((await sql('select from public.images where generation_id = $1', [answer.generationId])).length, 0)
+      await deletionsAreDue()
       await eventually(async () => (await storedFiles(user.id)).length === 0, 'no file is left')
     })
   }

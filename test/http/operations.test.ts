@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import type { VideoBehaviour } from '../simulator/modelark-video-words.ts'
 import { eventually, startTestService, type TestService } from '../support/service.ts'
-import { signUp, sql, storedFiles } from '../support/supabase.ts'
+import { deletionsAreDue, signUp, sql, storedFiles } from '../support/supabase.ts'
 
 interface Answer {
   error?: string
@@ -30,7 +30,7 @@ const ENDS: [behaviour: VideoBehaviour, status: number, code: string, made: numb
   ['accept-twice', 502, 'submission_unknown', 2],
   ['task-failed', 422, 'content_refused', 1],
   ['task-failed-internal', 502, 'provider_failed', 1],
-  ['task-expired', 502, 'operation_expired', 1],
+  ['task-expired', 504, 'operation_expired', 1],
   ['task-cancelled', 409, 'conflict', 1],
   ['task-forgotten', 502, 'operation_lost', 1],
   ['task-no-url', 502, 'output_invalid', 1],
@@ -74,7 +74,8 @@ describe('a video whose provider misbehaves', () => {
         assert.notEqual(row!.finished_at, null)
         assert.equal((await sql('select from public.videos where generation_id = $1', [answer.generationId])).length, 0)
         assert.deepEqual(await sql('select from darkroom.inputs where generation_id = $1', [answer.generationId]), [])
-        await eventually(async () => (await storedFiles(user.id)).length === 0, 'no file is left')
+        await deletionsAreDue()
+      await eventually(async () => (await storedFiles(user.id)).length === 0, 'no file is left')
       })
     }
     for (const behaviour of PASSES) {
@@ -90,6 +91,10 @@ describe('a video whose provider misbehaves', () => {
         assert.equal((await storedFiles(user.id)).length, 1)
       })
     }
+  })
+
+  test('none of it is a fault of ours', () => {
+    assert.deepEqual(service.log.filter(({ msg }) => msg === 'a job failed and will be repeated'), [])
   })
 
   test('a state that nobody knows is logged as an error', async () => {
@@ -128,7 +133,7 @@ describe('a provider that is too busy for a video', () => {
     const isGivenBack = async () => (await sql(`select from darkroom.submissions join public.generations on id = generation_id where user_id = $1 and state = 'queued' and status = 'running'`, [user.id])).length === 1
     await eventually(async () => service.simulator.videos.requests.length === 3 && (await isGivenBack()), 'it is given back')
     // The time has come.
-    await eventually(async () => (await sql(`update pgboss.job set start_after = now() where name = 'generations' and state = 'created' returning id`)).length > 0, 'it waits in the queue')
+    await eventually(async () => (await sql(`update pgboss.job set start_after = now() where name = 'steps' and state = 'created' returning id`)).length > 0, 'it waits in the queue')
     assert.equal((await pending).status, 200)
     assert.equal(service.simulator.videos.createsOf('Patience'), 1)
   })
@@ -160,6 +165,27 @@ describe('callbacks', () => {
     const found = await service.generateVideo(user, { prompt: 'Called twice', model: 'dreamina-seedance-2-0-mini-260615' })
     assert.equal(found.status, 200, await found.clone().text())
     assert.equal(service.simulator.videos.createsOf('Called twice'), 1)
+  })
+
+  test('that come after the provider was given up open the generation again', async () => {
+    const user = await signUp()
+    service.simulator.videos.behave('drop')
+    const lost = await service.generateVideo(user, { prompt: 'Given up', model: 'dreamina-seedance-2-0-mini-260615' })
+    const { generationId } = (await lost.json()) as Answer
+    const [given] = await sql<{ callback_token: string; state: string }>('select callback_token, state from darkroom.submissions where generation_id = $1', [generationId])
+    assert.equal(given!.state, 'unknown')
+    // A task that nobody of ours has, as if the vendor had been late with it.
+    const other = await service.generateVideo(user, { prompt: 'The late one', model: 'dreamina-seedance-2-0-mini-260615' }, { prefer: 'respond-async' })
+    const { id: otherId } = (await other.json()) as { id: string }
+    const task = await eventually(async () => [...service.simulator.videos.tasks.values()].find(({ prompt }) => prompt === 'The late one'), 'it is taken on')
+    const call = (id: string) => service.request(`/api/callbacks/${generationId}/0/${given!.callback_token}`, { method: 'POST', headers: { 'content-type': 'text/plain' }, body: JSON.stringify({ id }) })
+    // What belongs to another generation is not given away, whoever says so.
+    assert.equal((await call(task.id)).status, 204)
+    await eventually(async () => (await sql(`select from public.generations where id = $1 and status = 'succeeded'`, [otherId])).length > 0, 'the other is done')
+    assert.equal((await sql(`select from public.generations where id = $1 and status = 'failed'`, [generationId])).length, 1)
+    await sql('delete from public.prompts using public.generations where prompts.id = prompt_id and generations.id = $1', [otherId])
+    assert.equal((await call(task.id)).status, 204)
+    await eventually(async () => (await sql(`select from public.generations where id = $1 and status = 'succeeded'`, [generationId])).length > 0, 'it is stored')
   })
 
   test('from strangers are nothing', async () => {

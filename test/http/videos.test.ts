@@ -149,7 +149,7 @@ describe('POST /api/videos/generate', () => {
     ['another user', { prompt: 'A', userId: '6f0c7d2e-2f6b-4a53-9a4c-0a4f8a1b2c3d' }, 403, 'forbidden', ''],
     ['text as a picture', { prompt: 'A', image: Buffer.from('root:x:0:0') }, 415, 'unsupported_media_type', 'image'],
     ['a program as a picture', { prompt: 'A', image: Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="400" height="400"/>') }, 415, 'unsupported_media_type', 'image'],
-    ['a file in another field', { prompt: 'A', video: Buffer.from('x') }, 400, 'invalid_request', 'image'],
+    ['a file in another field', { prompt: 'A', video: Buffer.from('x') }, 400, 'invalid_request', 'video'],
   ]
   for (const [what, fields, status, code, path] of refused) {
     test(`${what} is refused before anything is paid`, async () => {
@@ -185,7 +185,7 @@ describe('POST /api/videos/generate', () => {
     const key = { 'idempotency-key': 'film-1' }
     const picture = await photograph(640, 640)
     const creates = service.simulator.videos.created()
-    const answers = await Promise.all(Array.from({ length: 10 }, () => service.generateVideo(user, { prompt: 'Once', image: picture }, key)))
+    const answers = await Promise.all(Array.from({ length: 8 }, () => service.generateVideo(user, { prompt: 'Once', image: picture }, key)))
     assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([200]))
     const ids = await Promise.all(answers.map(async (answer) => ((await answer.json()) as VideoAnswer).id))
     assert.equal(new Set(ids).size, 1)
@@ -225,22 +225,26 @@ describe('an upload', () => {
     assert.equal(slightly.status, 413)
   })
 
-  test('waits for no other: too many at once are told to come again', async () => {
+  test('waits for no other: too many at once are told to come again, and forms without files are none', async () => {
+    const picture = await photograph(640, 360)
     let finish: () => void = () => undefined
     const slow = new ReadableStream<Uint8Array>({
       start(controller) {
-        controller.enqueue(Buffer.from('--x\r\ncontent-disposition: form-data; name="prompt"\r\n\r\nA bay\r\n'))
+        controller.enqueue(Buffer.from('--x\r\ncontent-disposition: form-data; name="prompt"\r\n\r\nA bay\r\n--x\r\ncontent-disposition: form-data; name="image"; filename="a.jpg"\r\n\r\n'))
+        controller.enqueue(picture.subarray(0, 100))
         finish = () => {
-          controller.enqueue(Buffer.from('--x--\r\n'))
+          controller.enqueue(picture.subarray(100))
+          controller.enqueue(Buffer.from('\r\n--x--\r\n'))
           controller.close()
         }
       },
     })
     const first = service.request('/api/videos/generate', { method: 'POST', user, headers: { 'content-type': 'multipart/form-data; boundary=x' }, body: slow, duplex: 'half' } as RequestInit)
     const second = await eventually(async () => {
-      const response = await service.generateVideo(user, { prompt: '' })
+      const response = await service.generateVideo(user, { prompt: '', image: picture })
       return response.status === 429 && response
     }, 'the place is taken')
+    assert.equal((await service.generateVideo(user, { prompt: '' })).status, 400)
     assert.ok(Number(second.headers.get('retry-after')) > 0)
     finish()
     assert.equal((await first).status, 200)

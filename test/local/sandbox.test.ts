@@ -4,7 +4,7 @@ import { describe, test } from 'node:test'
 import { BufferSource, EncodedPacketSink, Input, MP4, type EncodedPacket } from 'mediabunny'
 import sharp from 'sharp'
 import type { ProviderError } from '../../src/errors.ts'
-import type { Operation, VideoRequest, VideoState } from '../../src/generation/provider.ts'
+import type { Operation, VideoRequest, OperationState } from '../../src/generation/provider.ts'
 import { createSandbox, SANDBOX_VIDEO, sandboxVideoModel } from '../../src/local/sandbox.ts'
 
 const signal = new AbortController().signal
@@ -20,12 +20,14 @@ function sandboxAt(seconds = 0) {
 
 /** The operation as it comes back from a database. */
 async function start(request: Partial<VideoRequest> = {}): Promise<Operation> {
-  const { operation } = await sandboxAt().video.start({ ...REQUEST, ...request }, { signal, mark: {} })
+  const started = await sandboxAt().video.start({ ...REQUEST, ...request }, { signal, mark: {} })
+  assert.ok('operation' in started)
+  const { operation } = started
   return JSON.parse(JSON.stringify(operation)) as Operation
 }
 
 /** Another sandbox each time: nothing but the operation is known to it. */
-const checkAt = (seconds: number, operation: Operation): Promise<VideoState> => sandboxAt(seconds).video.check(operation, { signal })
+const checkAt = (seconds: number, operation: Operation): Promise<OperationState> => sandboxAt(seconds).video.check!(operation, { signal })
 
 async function make(request: Partial<VideoRequest> = {}): Promise<Buffer> {
   const state = await checkAt(60, await start(request))
@@ -92,7 +94,7 @@ describe('the life of a sandbox video', () => {
 
   test('a look that is given up ends', async () => {
     const operation = await start({ duration: 30 })
-    await assert.rejects(sandboxAt(4).video.check(operation, { signal: AbortSignal.timeout(50) }), (error: ProviderError) => error.code === 'provider_failed')
+    await assert.rejects(sandboxAt(4).video.check!(operation, { signal: AbortSignal.timeout(50) }), (error: ProviderError) => error.code === 'provider_failed')
   })
 
   test('sound is left out with a warning', async () => {
@@ -176,8 +178,8 @@ describe('what a sandbox can be asked for', () => {
   })
 
   test('a picture expires too', async () => {
-    const request = { prompt: 'A cat', size: { width: 64, height: 64 }, providerOptions: { outcome: 'expire' } }
-    await assert.rejects(sandboxAt().image.start(request, { signal }), (error: ProviderError) => error.code === 'operation_expired' && error.charged === 'no')
+    const request = { task: 'generate' as const, prompt: 'A cat', size: { width: 64, height: 64 }, images: [], providerOptions: { outcome: 'expire' } }
+    await assert.rejects(sandboxAt().image.start(request, { signal, mark: {} }), (error: ProviderError) => error.code === 'operation_expired' && error.charged === 'no')
   })
 })
 

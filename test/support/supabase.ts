@@ -34,3 +34,9 @@ export async function storedFiles(userId: string): Promise<string[]> {
   const rows = await sql<{ name: string }>(`select name from storage.objects where bucket_id = 'media' and name like $1 || '/%' order by name`, [userId])
   return rows.map(({ name }) => name)
 }
+
+/** As if the time had come for every deletion that is put off. */
+export async function deletionsAreDue(): Promise<void> {
+  await sql('update darkroom.file_deletions set not_before = now() where not_before > now()')
+  await sql(`select pg_notify('darkroom_file_deletions', '')`)
+}
