@@ -1,28 +1,15 @@
 /** Everything that the `images` row needs to run: the stubs on their core, and both services on theirs. */
-import { randomUUID } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
-import path from 'node:path'
-import { createClient } from '@supabase/supabase-js'
-import pg from 'pg'
-import { removePostgresData } from '../../src/local/postgres.ts'
+import { startBackend, startOurs, startSimulator, type BenchUser } from './backend.ts'
 import { startChild, type Child } from './child.ts'
-import { SERVICE_CORE, STUB_CORE } from './cores.ts'
+import { SERVICE_CORE } from './cores.ts'
 import type { Bench } from './row.ts'
-
-interface SupabaseFacts {
-  url: string
-  databaseUrl: string
-  publishableKey: string
-  secretKey: string
-  jwtSecret: string
-}
 
 export type Service = Child<{ url: string }>
 
 export interface ImageServices {
   ours: Service
   peer: Service
-  user: { id: string; token: string }
+  user: BenchUser
   /** @returns how many of these generations have succeeded with their row and both of their files. */
   countComplete(generationIds: string[]): Promise<number>
   /** So that a long run neither fills the disk nor waits for it. */
@@ -30,36 +17,24 @@ export interface ImageServices {
 }
 
 export async function startImageServices(bench: Bench, simulated: { latencyMs: number; minBytes: number }): Promise<ImageServices> {
-  const directory = await mkdtemp('/var/tmp/darkroom-bench-')
-  bench.defer(async () => {
-    await removePostgresData(path.join(directory, 'postgres'))
-    await rm(directory, { recursive: true, force: true })
-  })
-  const start = <Ready>(script: string, core: number, env: Record<string, string>) => startChild<Ready>(bench, { script, core, env })
   bench.progress('starting the local Supabase and the simulated provider')
-  const supabase = (await start<SupabaseFacts>('serve-supabase.ts', STUB_CORE, { BENCH_DIRECTORY: directory })).ready
-  const simulator = { SIMULATOR_PORT: '0', SIMULATOR_LATENCY_MS: String(simulated.latencyMs), SIMULATOR_MIN_BYTES: String(simulated.minBytes) }
-  const provider = (await start<{ baseURL: string; apiKey: string }>('../simulator/main.ts', STUB_CORE, simulator)).ready
-  const user = await signUp(supabase)
+  const backend = await startBackend(bench)
+  const provider = await startSimulator(bench, { SIMULATOR_LATENCY_MS: simulated.latencyMs, SIMULATOR_MIN_BYTES: simulated.minBytes })
+  const user = await backend.signUp()
 
   bench.progress('starting both services')
-  const env = toServiceEnv(supabase, provider)
-  const ours = await start<{ url: string }>('serve-ours.ts', SERVICE_CORE, env)
-  const peer = await start<{ url: string }>('serve-straightforward.ts', SERVICE_CORE, env)
-  const database = new pg.Client({ connectionString: supabase.databaseUrl })
-  // Lost when the row is ended early: its next query tells.
-  database.on('error', () => undefined)
-  await database.connect()
-  bench.defer(() => database.end())
+  const env = { ...backend.env, ...provider.env }
+  const ours = await startOurs(bench, env)
+  const peer = await startChild<{ url: string }>(bench, { script: 'serve-straightforward.ts', core: SERVICE_CORE, env })
   return {
     ours,
     peer,
     user,
     async countComplete(generationIds) {
-      const { rows } = await database.query<{ count: number }>(COUNT_COMPLETE, [generationIds])
-      return rows[0]!.count
+      const [row] = await backend.database.query<{ count: number }>(COUNT_COMPLETE, [generationIds])
+      return row!.count
     },
-    removeFiles: () => rm(path.join(directory, 'storage'), { recursive: true, force: true }),
+    removeFiles: backend.removeFiles,
   }
 }
 
@@ -71,27 +46,3 @@ const COUNT_COMPLETE = `
   where generation.id = any($1) and generation.status = 'succeeded' and generation.finished_at is not null
     and exists (select from storage.objects where bucket_id = image.bucket and name = image.storage_path)
     and exists (select from storage.objects where bucket_id = image.bucket and name = image.thumbnail_path)`
-
-/** Both read the same variables. What is not named here has our defaults. */
-function toServiceEnv(supabase: SupabaseFacts, provider: { baseURL: string; apiKey: string }): Record<string, string> {
-  return {
-    PORT: '0',
-    NODE_ENV: 'production',
-    LOG_LEVEL: 'warn',
-    CORS_ORIGINS: 'https://app.example.com',
-    SUPABASE_URL: supabase.url,
-    SUPABASE_SECRET_KEY: supabase.secretKey,
-    SUPABASE_PUBLISHABLE_KEY: supabase.publishableKey,
-    SUPABASE_JWT_SECRET: supabase.jwtSecret,
-    DATABASE_URL: supabase.databaseUrl,
-    ARK_API_KEY: provider.apiKey,
-    ARK_BASE_URL: provider.baseURL,
-  }
-}
-
-async function signUp(supabase: SupabaseFacts): Promise<{ id: string; token: string }> {
-  const client = createClient(supabase.url, supabase.publishableKey, { auth: { persistSession: false, autoRefreshToken: false } })
-  const { data, error } = await client.auth.signUp({ email: `${randomUUID()}@example.com`, password: 'correct horse' })
-  if (error) throw error
-  return { id: data.user!.id, token: data.session!.access_token }
-}
