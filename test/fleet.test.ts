@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { startModelArkSimulator, type ModelArkSimulator } from './simulator/modelark.ts'
+import { forgetJobs } from './support/jobs.ts'
 import { startProcess, type RunningProcess } from './support/process.ts'
 import { eventually, toForm } from './support/service.ts'
 import { signUp, sql, storedFiles, supabase, type TestUser } from './support/supabase.ts'
@@ -19,7 +20,7 @@ describe('two web and three worker processes', () => {
     simulator = await startModelArkSimulator({ queuedMs: 500, runningMs: 2500 })
     storageLine = await startLine(supabase.url)
     env = { ...ENV, ARK_API_KEY: simulator.apiKey, ARK_BASE_URL: simulator.baseURL, SUPABASE_URL: `http://127.0.0.1:${storageLine.port}` }
-    await sql(`do $$ begin if to_regclass('pgboss.job') is not null then delete from pgboss.job; end if; end $$`)
+    await forgetJobs()
     webs = await Promise.all([0, 1].map(() => startProcess(['web'], env)))
     workers = await Promise.all([0, 1, 2].map(() => startProcess(['worker'], env)))
   })
@@ -78,7 +79,7 @@ describe('places', () => {
   before(async () => {
     simulator = await startModelArkSimulator({ runningMs: 300 })
     const env = { ...ENV, USER_CONCURRENCY: '2', PROVIDER_CONCURRENCY: '3', ARK_API_KEY: simulator.apiKey, ARK_BASE_URL: simulator.baseURL }
-    await sql(`do $$ begin if to_regclass('pgboss.job') is not null then delete from pgboss.job; end if; end $$`)
+    await forgetJobs()
     web = await startProcess(['web'], env)
     workers = await Promise.all([0, 1].map(() => startProcess(['worker'], env)))
   })

@@ -3,6 +3,7 @@ import type { ChildProcess } from 'node:child_process'
 import path from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { startModelArkSimulator, type ModelArkSimulator } from './simulator/modelark.ts'
+import { forgetJobs } from './support/jobs.ts'
 import { collect, exited, spawnMain, startProcess, type RunningProcess } from './support/process.ts'
 import { eventually } from './support/service.ts'
 import { signUp, sql, storedFiles, supabase, type TestUser } from './support/supabase.ts'
@@ -14,7 +15,7 @@ describe('the process', () => {
   before(async () => {
     simulator = await startModelArkSimulator()
     user = await signUp()
-    await sql(`do $$ begin if to_regclass('pgboss.job') is not null then delete from pgboss.job; end if; end $$`)
+    await forgetJobs()
   })
   after(async () => {
     for (const child of running) child.kill('SIGKILL')

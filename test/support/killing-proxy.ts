@@ -11,7 +11,8 @@ export interface KillingProxy {
   port: number
   /** Resolves once it has struck. `kill` must end the process at once. */
   arm(words: string, moment: Moment, kill: () => void): Promise<void>
-  disarm(): void
+  /** Resolves once the other side is done with all that was sent to it: what a dead process left is then what it is. */
+  quiet(): Promise<void>
   close(): Promise<void>
 }
 
@@ -68,7 +69,9 @@ export async function startKillingProxy(target: string): Promise<KillingProxy> {
           },
         }
       }),
-    disarm: () => void (trap = undefined),
+    async quiet() {
+      await Promise.all([...sockets].map((socket) => once(socket, 'close')))
+    },
     async close() {
       for (const socket of sockets) socket.destroy()
       server.close()

@@ -5,7 +5,8 @@ import { providerSettings } from '../../src/providers/registry.ts'
 import type { Extras } from '../../src/services.ts'
 import { startService } from '../../src/start.ts'
 import { startModelArkSimulator, type ModelArkSimulator, type SimulatorOptions } from '../simulator/modelark.ts'
-import { sql, supabase, type TestUser } from './supabase.ts'
+import { forgetJobs } from './jobs.ts'
+import { supabase, type TestUser } from './supabase.ts'
 
 export interface TestService {
   url: string
@@ -34,8 +35,7 @@ const TEST_ENV = { LOG_LEVEL: 'debug', CORS_ORIGINS: 'https://app.example.com', 
 
 export async function startTestService(options: TestServiceOptions = {}): Promise<TestService> {
   const simulator = await startModelArkSimulator(options.simulator)
-  // Jobs that another file left behind would call that file's simulator.
-  await sql(`do $$ begin if to_regclass('pgboss.job') is not null then delete from pgboss.job; end if; end $$`)
+  await forgetJobs()
   const log: LogLine[] = []
   const logger = createLogger({ level: 'debug', destination: { write: (line: string) => void log.push(JSON.parse(line) as LogLine) } })
   const env = {
