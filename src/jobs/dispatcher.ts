@@ -50,6 +50,8 @@ interface RunningJob {
 
 export function startDispatcher<T extends object>({ boss, transact, queue, concurrency, keyOf, handler, logger }: DispatcherOptions<T>): Dispatcher {
   const running = new Map<RunningJob, Promise<void>>()
+  // Whose heart beats: all but those that are being written down, whose rows the finisher locks in an order of its own.
+  const beating = new Set<RunningJob>()
   // A job whose heartbeat lapsed while the database was away may come back to the very process that still runs it.
   const byKey = new Map<string, Promise<NextJob | undefined>>()
   const stopping = new AbortController()
@@ -59,8 +61,8 @@ export function startDispatcher<T extends object>({ boss, transact, queue, concu
   let awake = false
 
   const touching = setInterval(() => {
-    if (running.size === 0) return
-    const jobs = [...running.keys()].map(({ id, retryCount }) => ({ id, retryCount }))
+    if (beating.size === 0) return
+    const jobs = [...beating].map(({ id, retryCount }) => ({ id, retryCount }))
     boss.touch(queue, jobs).catch((error: unknown) => logger.warn({ queue, err: error }, 'the heartbeat of running jobs could not be sent'))
   }, TOUCH_MS)
 
@@ -88,9 +90,11 @@ export function startDispatcher<T extends object>({ boss, transact, queue, concu
     const task = runJob(job, data).finally(() => {
       const wasFull = running.size >= concurrency
       running.delete(job)
+      beating.delete(job)
       if (wasFull) wake()
     })
     running.set(job, task)
+    beating.add(job)
   }
 
   async function runJob(job: RunningJob, data: T): Promise<void> {
@@ -102,7 +106,9 @@ export function startDispatcher<T extends object>({ boss, transact, queue, concu
         byKey.set(key, result)
         result.catch(() => undefined).finally(() => byKey.delete(key))
       }
-      await finisher.finish(toFinished(job, data, key, await result))
+      const next = await result
+      beating.delete(job)
+      await finisher.finish(toFinished(job, data, key, next))
     } catch (error) {
       logger.error({ queue, key, err: error }, 'a job failed and will be repeated')
       // Where this cannot be written either, the heartbeat ends and another worker takes the job.

@@ -45,6 +45,12 @@ export interface QueueOptions {
   places: { perProvider: number; perUser: number }
 }
 
+/** Seconds are counted from 2025, so that they fit into pg-boss's integer beyond 2038. */
+const EPOCH_MS = Date.UTC(2025)
+
+/** The priority, for pg-boss takes the highest first, by which jobs are taken in the order of a time: when they were due, when their link dies. */
+export const earliestFirst = (time: number): number => -Math.floor((time - EPOCH_MS) / 1000)
+
 /** pg-boss's view of a transaction of ours. */
 export const boundTo = (query: Query) => ({ db: { executeSql: async (text: string, values?: unknown[]) => ({ rows: await query(text, values) }) } })
 
@@ -72,7 +78,7 @@ export async function startQueue(database: Database, logger: Logger, { supervise
 
   async function enqueueGeneration(query: Query, generationId: string, kind: string): Promise<void> {
     const queue = queueOf(kind)
-    await boss.send(queue, { generationId }, { singletonKey: generationId, ...boundTo(query) })
+    await boss.send(queue, { generationId }, { singletonKey: generationId, priority: earliestFirst(Date.now()), ...boundTo(query) })
     await query('select pg_notify($1, $2)', [JOBS_CHANNEL, queue])
   }
 
@@ -80,7 +86,7 @@ export async function startQueue(database: Database, logger: Logger, { supervise
     await database.transaction(async (tx) => {
       const woken = await tx<{ id: string; kind: string }>('select id, kind from darkroom.wake_waiting($1, $2) as woken (id) join public.generations using (id)', [places.perProvider, places.perUser])
       for (const [queue, group] of Map.groupBy(woken, ({ kind }) => queueOf(kind))) {
-        await boss.insert(queue, group.map(({ id }) => ({ data: { generationId: id }, singletonKey: id })), boundTo(tx))
+        await boss.insert(queue, group.map(({ id }) => ({ data: { generationId: id }, singletonKey: id, priority: earliestFirst(Date.now()) })), boundTo(tx))
         await tx('select pg_notify($1, $2)', [JOBS_CHANNEL, queue])
       }
     })
@@ -91,7 +97,7 @@ export async function startQueue(database: Database, logger: Logger, { supervise
     enqueueGeneration,
     async hurryGeneration(generationId, kind) {
       const queue = queueOf(kind)
-      await boss.upsert(queue, { generationId }, { singletonKey: generationId, startAfter: new Date() })
+      await boss.upsert(queue, { generationId }, { singletonKey: generationId, startAfter: new Date(), priority: earliestFirst(Date.now()) })
       await database.query('select pg_notify($1, $2)', [JOBS_CHANNEL, queue])
     },
     wakeWaiting: onceAtATime(wake),

@@ -4,7 +4,7 @@ import type { Records } from '../generation/records.ts'
 import type { GenerationRunner } from '../generation/run-generation.ts'
 import type { Logger } from '../log.ts'
 import type { JobHandler } from './dispatcher.ts'
-import { STORES } from './queue.ts'
+import { earliestFirst, STORES } from './queue.ts'
 
 export interface GenerationJob {
   generationId: string
@@ -31,8 +31,8 @@ export function generationJob(step: GenerationRunner['run'], records: Records, l
   }
 }
 
-/** What is to be stored waits in a queue of its own, ordered by when its link dies: priorities count down the seconds. */
+/** Steps are taken in the order in which they are due. What is to be stored waits in a queue of its own, ordered by when its link dies. */
 function toNext({ retryAfterMs, storeBy }: Extract<RunResult, { done: false }>) {
-  if (!storeBy) return { afterMs: retryAfterMs }
-  return { afterMs: retryAfterMs, queue: STORES, priority: -Math.floor(storeBy.getTime() / 1000) }
+  if (!storeBy) return { afterMs: retryAfterMs, priority: earliestFirst(Date.now() + retryAfterMs) }
+  return { afterMs: retryAfterMs, queue: STORES, priority: earliestFirst(storeBy.getTime()) }
 }

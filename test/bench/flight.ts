@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Operation } from '../../src/generation/provider.ts'
 import type { VideoPlan } from '../../src/generation/video-request.ts'
-import { STEPS, type Queue } from '../../src/jobs/queue.ts'
+import { earliestFirst, STEPS, type Queue } from '../../src/jobs/queue.ts'
 import type { Database } from '../../src/supabase/database.ts'
 import { startBackend, startOurs, startSimulator } from './backend.ts'
 import type { Watched } from './child.ts'
@@ -103,9 +103,9 @@ const INSERT_FLIGHTS = `
 async function insertJobs(database: Database, { boss }: Queue, flights: Flight[]): Promise<void> {
   for (let at = 0; at < flights.length; at += BATCH) {
     const batch = flights.slice(at, at + BATCH)
-    await boss.insert(STEPS, batch.map(({ generationId, dueAt }) => ({ data: { generationId }, singletonKey: generationId, startAfter: new Date(dueAt) })))
+    await boss.insert(STEPS, batch.map(({ generationId, dueAt }) => ({ data: { generationId }, singletonKey: generationId, startAfter: new Date(dueAt), priority: earliestFirst(dueAt) })))
   }
-  // A job is written down when the look before it ended, and taken in that order.
+  // A job is written down when the look before it ended.
   await database.query(
     `update pgboss.job set created_on = flight.checked_at from unnest($2::text[], $3::timestamptz[]) as flight (id, checked_at)
      where job.name = $1 and job.singleton_key = flight.id`,
