@@ -5,18 +5,16 @@ import { ProviderError } from '../errors.ts'
 import type { Catalog } from '../generation/catalog.ts'
 import { editRequestSchema, REMOVE_BACKGROUND_PROMPT, removeBackgroundRequestSchema, type EditRequestInput, type EditTask } from '../generation/edit-request.ts'
 import type { FileStore, Media } from '../generation/files.ts'
-import { imageRequestSchema, planImage, type ImagePlan, type ImageRequestInput } from '../generation/image-request.ts'
-import { checkOwner, type StandIns } from '../generation/plan.ts'
+import { imageRequestSchema, planImage } from '../generation/image-request.ts'
+import type { StandIns } from '../generation/plan.ts'
 import type { Provider } from '../generation/provider.ts'
-import type { Generation, IdempotencyKey } from '../generation/records.ts'
-import { answerWhenDone, type WaitingOptions } from './answer-when-done.ts'
-import type { AuthenticatedUser } from './authenticate.ts'
-import { isDryRun, toDryRunResponse } from './dry-run.ts'
+import type { Generation } from '../generation/records.ts'
+import type { WaitingOptions } from './answer-when-done.ts'
+import { generate } from './generate.ts'
 import { toImageResponse } from './generation-response.ts'
-import { readIdempotencyKey } from './idempotency.ts'
 import { jsonBody, parseBody } from './json-body.ts'
 import { usableModels } from './models.ts'
-import { multipartBody, releaseUploads, uploadsOf } from './multipart-body.ts'
+import { multipartBody, uploadsOf } from './multipart-body.ts'
 import { hashOf, prepareEdit } from './prepare-edit.ts'
 
 export interface ImageRoutesOptions extends WaitingOptions {
@@ -38,7 +36,7 @@ const MAX_EDIT_IMAGES = 16
 const PROBE_TIMEOUT_MS = 15_000
 
 export function imageRoutes(options: ImageRoutesOptions): Router {
-  const { catalog, providers, standIns, records, files, media } = options
+  const { catalog, providers, standIns } = options
   const router = new Router({ prefix: '/api/images', sensitive: true })
   const json = jsonBody({ maxBytes: options.maxJsonBytes })
   const form = (fields: Record<string, number>) => multipartBody({ files: fields, maxBytes: options.maxUploadBytes, maxUploads: options.maxUploads })
@@ -55,15 +53,7 @@ export function imageRoutes(options: ImageRoutesOptions): Router {
 
   router.post('/generate', ...json, async (ctx) => {
     const input = parseBody(imageRequestSchema, ctx)
-    const user = ctx.state.user as AuthenticatedUser
-    checkOwner(input, user.id)
-    if (isDryRun(ctx)) return void (ctx.body = toDryRunResponse(planImage(input, { catalog, providers, standIns })))
-    const idempotencyKey = readIdempotencyKey(ctx, () => input)
-    // Before the plan: what was made once is answered again, even if its model is gone by now.
-    const earlier = idempotencyKey && (await records.findEarlier(user.id, idempotencyKey))
-    const { generationId, isNew } = earlier === undefined ? await create(input, user, idempotencyKey) : { generationId: earlier, isNew: false }
-    if (!isNew) ctx.set('Idempotency-Replayed', 'true')
-    await answer(ctx, generationId, user)
+    await generate(ctx, { input, identity: () => input, prepare: async () => ({ plan: planImage(input, options) }), present }, options)
   })
 
   router.post('/edit', ...form({ image: MAX_EDIT_IMAGES, mask: 1 }), async (ctx) => {
@@ -75,33 +65,16 @@ export function imageRoutes(options: ImageRoutesOptions): Router {
     await change(ctx, 'remove-background', { ...input, prompt: REMOVE_BACKGROUND_PROMPT, size: undefined, n: 1, seed: undefined, negativePrompt: undefined })
   })
 
-  async function change(ctx: Context, task: EditTask, input: EditRequestInput): Promise<void> {
-    const user = ctx.state.user as AuthenticatedUser
-    checkOwner(input, user.id)
-    const { generationId, isNew, plan } = await submit(ctx, task, input, user)
-    // Whoever waits holds no pictures meanwhile.
-    releaseUploads(ctx)
-    if (generationId === undefined) return void (ctx.body = toDryRunResponse(plan))
-    if (!isNew) ctx.set('Idempotency-Replayed', 'true')
-    await answer(ctx, generationId, user)
+  function change(ctx: Context, task: EditTask, input: EditRequestInput): Promise<void> {
+    const files = () => ({ uploads: uploadsOf(ctx, 'image'), mask: uploadsOf(ctx, 'mask')[0] })
+    const identity = () => {
+      const { uploads, mask } = files()
+      return { ...input, image: uploads.map(hashOf), mask: mask && hashOf(mask) }
+    }
+    return generate(ctx, { input, identity, prepare: () => prepareEdit({ task, input, ...files(), media: options.media, context: options }), present }, options)
   }
 
-  async function submit(ctx: Context, task: EditTask, input: EditRequestInput, user: AuthenticatedUser): Promise<{ generationId: string; isNew: boolean; plan?: undefined } | { generationId?: undefined; isNew?: undefined; plan: ImagePlan }> {
-    const [uploads, [mask]] = [uploadsOf(ctx, 'image'), uploadsOf(ctx, 'mask')]
-    const idempotencyKey = readIdempotencyKey(ctx, () => ({ ...input, image: uploads.map(hashOf), mask: mask && hashOf(mask) }))
-    const earlier = idempotencyKey && (await records.findEarlier(user.id, idempotencyKey))
-    if (earlier !== undefined) return { generationId: earlier, isNew: false }
-    const { plan, inputs } = await prepareEdit({ task, input, uploads, mask, media, context: { catalog, providers, standIns } })
-    if (isDryRun(ctx)) return { plan }
-    return await records.create({ userId: user.id, plan, bucket: files.bucket, inputs, idempotencyKey })
-  }
-
-  const answer = (ctx: Context, generationId: string, user: AuthenticatedUser) => answerWhenDone(ctx, generationId, user.id, (generation) => toImagesResponse(generation, files), options)
-
-  function create(input: ImageRequestInput, user: AuthenticatedUser, idempotencyKey: IdempotencyKey | undefined) {
-    const plan = planImage(input, { catalog, providers, standIns })
-    return records.create({ userId: user.id, plan, bucket: files.bucket, idempotencyKey })
-  }
+  const present = (generation: Generation) => toImagesResponse(generation, options.files)
 
   function defaultProvider(): Provider | undefined {
     const requested = catalog.list().find(({ kind }) => kind === 'image')
