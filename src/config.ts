@@ -1,18 +1,11 @@
-/** The environment, read once: this is the only file that knows its variables' names, defaults and limits. */
+/** The environment, read once: this file and its neighbour for providers alone know the variables' names, defaults and limits. */
 import { z } from 'zod'
+import { openProblems, readProviders } from './config-providers.ts'
+import { emptyIsAbsent, httpUrl, integer, list, text, type Environment } from './config-values.ts'
 import type { ProviderConfig, ProviderSetting } from './generation/provider.ts'
 
 const MIB = 1024 * 1024
 const GIB = 1024 * MIB
-
-/** An empty variable counts as not set: that is what a cleared field of a hosting dashboard leaves behind. */
-const emptyIsAbsent = (value: unknown): unknown => (typeof value === 'string' && value.trim() === '' ? undefined : value)
-
-const integer = (fallback: number, min: number, max: number) =>
-  z.preprocess(emptyIsAbsent, z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.number().min(min).max(max)).default(fallback))
-const text = z.preprocess(emptyIsAbsent, z.string().trim().optional())
-const httpUrl = z.preprocess(emptyIsAbsent, z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }).transform((url) => url.replace(/\/+$/, '')).optional())
-const list = z.preprocess(emptyIsAbsent, z.string().transform((value) => value.split(',').map((item) => item.trim()).filter(Boolean)).optional())
 
 const schema = z.object({
   PORT: integer(3001, 0, 65_535),
@@ -70,9 +63,8 @@ const schema = z.object({
   JWKS_MAX_AGE_SECONDS: integer(600, 1, 86_400),
   JWKS_COOLDOWN_SECONDS: integer(1, 1, 300),
   MODELS_FILE: text,
+  OPEN_PROVIDERS: list,
 })
-
-type Environment = Record<string, string | undefined>
 
 /** One line for each thing that is missing or wrong; the process must not start with any of them. */
 export class ConfigError extends Error {
@@ -98,13 +90,8 @@ export function loadConfig(env: Environment, options: { providers: readonly Prov
   const local = options.local ?? false
   const parsed = schema.safeParse(env)
   const problems = [...missing(env, local), ...(parsed.error?.issues ?? []).map((issue) => `${issue.path.join('.')} ${issue.message}`)]
-  const providers: Record<string, ProviderConfig> = {}
-  for (const provider of options.providers) {
-    const baseURL = httpUrl.safeParse(env[provider.baseURLVariable])
-    if (!baseURL.success) problems.push(`${provider.baseURLVariable} must be an http or https URL`)
-    const apiKey = env[provider.keyVariable]?.trim()
-    providers[provider.id] = { apiKey: apiKey === '' ? undefined : apiKey, baseURL: baseURL.data ?? provider.baseURL }
-  }
+  const providers = readProviders(env, options.providers, problems)
+  problems.push(...openProblems(parsed.data?.OPEN_PROVIDERS ?? [], providers, options.providers))
   const trustProxy = parseTrustProxy(env.TRUST_PROXY?.trim(), problems)
   problems.push(...databaseProblems(env))
   if (problems.length > 0 || !parsed.success) throw new ConfigError(problems)
@@ -214,6 +201,8 @@ function toConfig(env: z.infer<typeof schema>, rest: { providers: Record<string,
       startConcurrency: env.START_CONCURRENCY,
       storeConcurrency: env.STORE_CONCURRENCY,
       modelsFile: env.MODELS_FILE,
+      /** The providers of which users may name any model, known here or not. */
+      openProviders: env.OPEN_PROVIDERS ?? [],
     },
     providers: rest.providers,
   }

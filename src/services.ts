@@ -6,7 +6,7 @@ import { createApp } from './app.ts'
 import type { Config } from './config.ts'
 import { createCancelGeneration } from './generation/cancel.ts'
 import { createCatalog, type Catalog, type ModelInput } from './generation/catalog.ts'
-import { models } from './generation/models.ts'
+import { models, openModels } from './generation/models.ts'
 import type { StandIns } from './generation/plan.ts'
 import type { Provider } from './generation/provider.ts'
 import { observeProviders } from './generation/provider-health.ts'
@@ -55,7 +55,7 @@ export interface Services {
 const PACE = { minTimeoutMs: 500, maxTimeoutMs: 8000 }
 
 export async function createServices(config: Config, logger: Logger, roles: { worker: boolean }, extras?: Extras): Promise<Services> {
-  const catalog = createCatalog([...models, ...(extras?.models ?? [])], await readModelsFile(config.generation.modelsFile))
+  const catalog = createCatalog([...models, ...openModels(config.generation.openProviders), ...(extras?.models ?? [])], await readModelsFile(config.generation.modelsFile))
   const own = createProviders(config.providers)
   const { providers, health } = observeProviders(new Map([...own, ...(extras?.providers ?? []).map((provider) => [provider.id, provider] as const)]), config.generation.breaker)
 

@@ -51,7 +51,7 @@ describe('kill -9 of a worker that works with', () => {
       { name: 'fal', simulator: fal, key: 'FAL_KEY', address: 'FAL_BASE_URL', model: 'stable-video', fields: { duration: '4' }, withPicture: true, finds: false },
       { name: 'Replicate', simulator: replicate, key: 'REPLICATE_API_TOKEN', address: 'REPLICATE_BASE_URL', model: 'bytedance/seedance-1-pro', fields: {}, withPicture: false, finds: true },
       { name: 'Google', simulator: google, key: 'GEMINI_API_KEY', address: 'GEMINI_BASE_URL', model: 'gemini-omni-1.2-flash', fields: {}, withPicture: false, finds: false },
-      { name: 'a gateway', simulator: gateway, key: 'GATEWAY_API_KEY', address: 'GATEWAY_BASE_URL', model: 'gateway/wan-2.1', fields: {}, withPicture: false, finds: false },
+      { name: 'a gateway', simulator: gateway, key: 'GATEWAY_API_KEY', address: 'GATEWAY_BASE_URL', model: 'wan-2.1', fields: {}, withPicture: false, finds: false },
     )
     env = { ...ENV }
     for (const { key, address, simulator } of vendors) Object.assign(env, { [key]: simulator.apiKey, [address]: simulator.baseURL })

@@ -1,5 +1,6 @@
 /** What the service knows about models: data with a schema, looked up by the id that callers use. */
 import { z } from 'zod'
+import { createOpenFinder, isOpen } from './open-models.ts'
 import type { Size, Warning } from './provider.ts'
 
 const sizeText = z.string().regex(/^\d{2,5}x\d{2,5}$/, 'must look like 1024x1024')
@@ -79,32 +80,40 @@ export type Model = z.infer<typeof modelSchema>
 export type ModelInput = z.input<typeof modelSchema>
 
 export interface Catalog {
-  /** Every model, the default of each kind first. */
+  /** Every model that is known by its id, the default of each kind first. */
   list(): readonly Model[]
+  /** Those that stand for ids that nobody listed, such as `fal-ai/*`. */
+  open(): readonly Model[]
   find(id: string): Model | undefined
+  /** A model that an open entry of the kind stands for. */
+  findOpen(id: string, kind: Model['kind']): Model | undefined
   /** Follows a retired model to the one that does its work today, with a warning for each step. */
   resolve(model: Model): { model: Model; warnings: Warning[] }
 }
 
 /**
  * @param overrides entries of the operator's own: a new id adds a model, a known id replaces the fields given, and
- *   `extends` copies another entry first.
+ *   `extends` copies another entry first. An id with `*` stands for every id of that form.
  * @throws {CatalogError} naming every problem at once.
  */
 export function createCatalog(models: readonly ModelInput[], overrides: unknown = []): Catalog {
-  const raw = new Map<string, object>(models.map((model) => [model.id, model]))
+  const raw = new Map<string, object>(models.map((model) => [keyOf(model), model]))
   const problems = applyOverrides(raw, overrides)
-  const catalog = new Map<string, Model>()
-  for (const [id, entry] of raw) {
+  const [catalog, patterns] = [new Map<string, Model>(), [] as Model[]]
+  for (const [key, entry] of raw) {
     const parsed = modelSchema.safeParse(entry)
-    if (parsed.success) catalog.set(id, parsed.data)
-    else problems.push(...parsed.error.issues.map((issue) => `${id}: ${issue.path.join('.') || 'entry'} ${issue.message}`))
+    if (!parsed.success) problems.push(...parsed.error.issues.map((issue) => `${key}: ${issue.path.join('.') || 'entry'} ${issue.message}`))
+    else if (isOpen(parsed.data)) patterns.push(parsed.data)
+    else catalog.set(parsed.data.id, parsed.data)
   }
+  const findOpen = createOpenFinder(patterns)
   problems.push(...[...catalog.values()].flatMap((model) => [...successorProblem(model, catalog), ...fallbackProblems(model, catalog)]))
   if (problems.length > 0) throw new CatalogError(problems)
   return {
     list: () => [...catalog.values()],
+    open: () => patterns,
     find: (id) => catalog.get(id),
+    findOpen,
     resolve(model) {
       const warnings: Warning[] = []
       let at = model
@@ -130,7 +139,10 @@ export class CatalogError extends Error {
   }
 }
 
-const overrideSchema = z.looseObject({ id: z.string().trim().min(1), extends: z.string().optional() })
+/** Open entries may share their id with one of the other kind. */
+const keyOf = ({ id, kind }: { id: string; kind?: string | undefined }): string => (isOpen({ id }) ? `${kind} ${id}` : id)
+
+const overrideSchema = z.looseObject({ id: z.string().trim().min(1), kind: z.string().optional(), extends: z.string().optional() })
 
 function applyOverrides(raw: Map<string, object>, overrides: unknown): string[] {
   if (!Array.isArray(overrides)) return ['the file must hold a JSON array of models']
@@ -142,8 +154,9 @@ function applyOverrides(raw: Map<string, object>, overrides: unknown): string[] 
       continue
     }
     const { extends: base, ...entry } = parsed.data
-    if (base !== undefined && !raw.has(base)) problems.push(`${entry.id}: extends ${base}, which is not in the catalog`)
-    raw.set(entry.id, { ...(base === undefined ? raw.get(entry.id) : raw.get(base)), ...entry })
+    const [key, baseKey] = [keyOf(entry), base === undefined ? undefined : keyOf({ id: base, kind: entry.kind })]
+    if (baseKey !== undefined && !raw.has(baseKey)) problems.push(`${entry.id}: extends ${base}, which is not in the catalog`)
+    raw.set(key, { ...raw.get(baseKey ?? key), ...entry })
   }
   return problems
 }

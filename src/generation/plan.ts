@@ -51,7 +51,7 @@ export const providerOptionsSchema = z.record(z.string().max(50), z.record(z.str
 
 /** @throws {AppError} `invalid_request` when the catalog has no such model of the kind. */
 export function findModel<K extends Kind>(id: string | undefined, kind: K, catalog: Catalog): Extract<Model, { kind: K }> {
-  const model = id === undefined ? catalog.list().find((entry) => entry.kind === kind) : catalog.find(id)
+  const model = id === undefined ? catalog.list().find((entry) => entry.kind === kind) : (catalog.find(id) ?? catalog.findOpen(id, kind))
   if (model?.kind === kind) return model as Extract<Model, { kind: K }>
   throw new AppError('invalid_request', `There is no ${kind} model ${id === undefined ? 'yet' : JSON.stringify(id)}. GET /api/${kind}s/models lists those that can be used.`, {
     details: [{ path: 'model', message: 'must be a model of the catalog' }],

@@ -13,10 +13,16 @@ export interface ProviderSetting {
   baseURLVariable: string
   /** The vendor's own address, used where the variable is not set. */
   baseURL: string
+  /** Whether users may be let name any model of its, known here or not. */
+  canBeOpen?: true
+  /** Where there may be several of the kind: the variable that lists the names of further ones, and the setting of each. */
+  more?: { variable: string; setting: (name: string) => ProviderSetting }
 }
 
 /** The configured values of a provider's variables. */
 export interface ProviderConfig {
+  /** The id of the setting that it was made by, where that is not its own. */
+  kind?: string
   apiKey: string | undefined
   baseURL: string
 }

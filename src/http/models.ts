@@ -16,7 +16,7 @@ export function modelRoutes(options: ModelRoutesOptions): Router {
   const router = new Router({ prefix: '/api/models', sensitive: true })
   router.use(options.authenticate)
   router.get('/', (ctx) => {
-    const body = JSON.stringify({ models: options.catalog.list().map((model) => toModelResponse(model, options)) })
+    const body = JSON.stringify({ models: [...options.catalog.list(), ...options.catalog.open()].map((model) => toModelResponse(model, options)) })
     const etag = `"${createHash('sha256').update(body).digest('base64url').slice(0, 27)}"`
     ctx.set('ETag', etag)
     ctx.set('Cache-Control', 'private, no-cache')

@@ -15,6 +15,7 @@ export const falSetting: ProviderSetting = {
   keyVariable: 'FAL_KEY',
   baseURLVariable: 'FAL_BASE_URL',
   baseURL: 'https://queue.fal.run',
+  canBeOpen: true,
 }
 
 export interface FalOptionsInput {

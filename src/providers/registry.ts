@@ -11,7 +11,7 @@ import { createStability, stabilitySetting } from './stability.ts'
 
 interface Registration {
   setting: ProviderSetting
-  create: (options: { apiKey: string; baseURL: string }) => Provider
+  create: (options: { id: string; apiKey: string; baseURL: string }) => Provider
 }
 
 const registry: readonly Registration[] = [
@@ -36,9 +36,9 @@ const toUsableKey = (apiKey: string): string => (/^[\x21-\x7e]+$/.test(apiKey) ?
 /** The providers that have a key, and an address where the vendor has none of its own. */
 export function createProviders(configs: Readonly<Record<string, ProviderConfig>>): Map<string, Provider> {
   const providers = new Map<string, Provider>()
-  for (const { setting, create } of registry) {
-    const config = configs[setting.id]
-    if (config?.apiKey !== undefined && config.baseURL !== '') providers.set(setting.id, create({ apiKey: toUsableKey(config.apiKey), baseURL: config.baseURL }))
+  for (const [id, { kind = id, apiKey, baseURL }] of Object.entries(configs)) {
+    const registration = registry.find(({ setting }) => setting.id === kind)
+    if (registration && apiKey !== undefined && baseURL !== '') providers.set(id, registration.create({ id, apiKey: toUsableKey(apiKey), baseURL }))
   }
   return providers
 }

@@ -90,8 +90,8 @@ describe('the vendors', () => {
     ['stable-video', { duration: '4' }, true],
     ['bytedance/seedance-1-pro', {}, false],
     ['gemini-omni-1.2-flash', {}, true],
-    ['gateway/sora-2', { duration: '8' }, false],
-    ['gateway/wan-2.1', {}, false],
+    ['sora-2', { duration: '8' }, false],
+    ['wan-2.1', {}, false],
   ] as const) {
     test(`${model} makes a video of ${isGiven ? 'a picture' : 'text'}`, async () => {
       const response = await service.generateVideo(user, { prompt: `A bay by ${model}`, model, ...fields, ...(isGiven && { image: picture }) })

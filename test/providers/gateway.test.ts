@@ -236,7 +236,7 @@ describe('a gateway', () => {
 
   test('has a catalog whose every entry it can be asked for', async () => {
     for (const model of createCatalog(gatewayModels).list()) {
-      const vendorModel = { vendorId: model.vendorId!, family: model.family }
+      const vendorModel = { vendorId: model.vendorId ?? model.id, family: model.family }
       if (model.kind === 'image') {
         for (const known of model.sizes.known) {
           const [width, height] = known.split('x').map(Number) as [number, number]

@@ -66,3 +66,26 @@ export const falModels: readonly ModelInput[] = [
   { ...stableVideo, id: 'stable-video' },
   { ...stableVideo, id: 'fal-ai/stable-video' },
 ]
+
+/** Any other endpoint by its name, in the words that most of them share. What it can do is for the vendor to say. */
+export const openFalModels: readonly ModelInput[] = [
+  {
+    ...flux,
+    id: 'fal-ai/*',
+    tasks: ['generate', 'edit', 'remove-background'],
+    sizes: { minSide: 64, maxSide: 4096, known: FLUX_2_SIZES.known },
+    inputs: { max: 4, maxSide: 4096 },
+  },
+  {
+    kind: 'video',
+    provider: 'fal',
+    id: 'fal-ai/*',
+    maxPromptCharacters: 4000,
+    durations: { min: 1, max: 60 },
+    aspectRatios: ['16:9', '9:16', '1:1', '4:3', '3:4', '21:9'],
+    resolutions: ['480p', '580p', '720p', '1080p', '4k'],
+    defaultResolution: '720p',
+    firstFrame: { use: 'optional' },
+    supports: { seed: true, audio: true },
+  },
+]

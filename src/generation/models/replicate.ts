@@ -48,3 +48,17 @@ export const replicateModels: readonly ModelInput[] = [
   { ...seedance, id: 'bytedance/seedance-1-pro', durations: { min: 2, max: 12 }, supports: { seed: true } },
   { ...seedance, id: 'bytedance/seedance-2.0', durations: { min: 4, max: 15 }, supports: { audio: true } },
 ]
+
+/** Any other model, `owner/name` or `owner/name:version`, in the words that most of them share. What it can do is for its owner to say. */
+export const openReplicateModels: readonly ModelInput[] = [
+  {
+    ...flux,
+    id: '*/*',
+    maxImages: 1,
+    tasks: ['generate', 'edit', 'remove-background'],
+    // They are asked for a ratio; what comes is cut or scaled to the size that was wanted.
+    sizes: { minSide: 64, maxSide: 4096, known: FLUX_SIZES.known },
+    inputs: { max: 1, maxSide: 4096 },
+  },
+  { ...seedance, id: '*/*', durations: { min: 1, max: 60 }, supports: { seed: true, audio: true } },
+]

@@ -1,0 +1,14 @@
+/** What a variable of the environment may hold. */
+import { z } from 'zod'
+
+export type Environment = Record<string, string | undefined>
+
+/** An empty variable counts as not set: that is what a cleared field of a hosting dashboard leaves behind. */
+export const emptyIsAbsent = (value: unknown): unknown => (typeof value === 'string' && value.trim() === '' ? undefined : value)
+
+/** A whole number within bounds. */
+export const integer = (fallback: number, min: number, max: number) =>
+  z.preprocess(emptyIsAbsent, z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.number().min(min).max(max)).default(fallback))
+export const text = z.preprocess(emptyIsAbsent, z.string().trim().optional())
+export const httpUrl = z.preprocess(emptyIsAbsent, z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }).transform((url) => url.replace(/\/+$/, '')).optional())
+export const list = z.preprocess(emptyIsAbsent, z.string().transform((value) => value.split(',').map((item) => item.trim()).filter(Boolean)).optional())
