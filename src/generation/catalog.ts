@@ -1,6 +1,7 @@
 /** What the service knows about models: data with a schema, looked up by the id that callers use. */
 import { z } from 'zod'
 import { createOpenFinder, isOpen } from './open-models.ts'
+import { imagePriceSchema, videoPriceSchema } from './price.ts'
 import type { Size, Warning } from './provider.ts'
 
 const sizeText = z.string().regex(/^\d{2,5}x\d{2,5}$/, 'must look like 1024x1024')
@@ -47,8 +48,7 @@ const imageModelSchema = z.strictObject({
   inputs: z.strictObject({ max: z.int().min(1), minSide: z.int().min(1).default(64), maxSide: z.int().min(1).default(2048), mask: z.boolean().default(false) }).optional(),
   maxImages: z.int().min(1).max(16).default(1),
   supports: z.strictObject({ seed: z.boolean().default(false), negativePrompt: z.boolean().default(false) }).prefault({}),
-  /** In millionths of a US dollar, for one picture. */
-  priceMicrosPerImage: z.int().min(0).optional(),
+  price: imagePriceSchema.optional(),
 })
 
 const aspectRatio = z.string().regex(/^\d{1,2}:\d{1,2}$/, 'must look like 16:9')
@@ -64,8 +64,7 @@ const videoModelSchema = z.strictObject({
   /** The picture that a video begins with; sides in pixels, as the vendor takes them. */
   firstFrame: z.strictObject({ use: z.enum(['optional', 'required', 'none']), minSide: z.int().min(1).default(300), maxSide: z.int().min(1).default(2048) }),
   supports: z.strictObject({ seed: z.boolean().default(false), negativePrompt: z.boolean().default(false), audio: z.boolean().default(false) }).prefault({}),
-  /** In millionths of a US dollar for each second, by resolution. */
-  pricePerSecondMicros: z.record(z.string(), z.int().min(0)).optional(),
+  price: videoPriceSchema.optional(),
 })
 
 export const modelSchema = z

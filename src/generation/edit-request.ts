@@ -6,6 +6,7 @@ import { fromForm, jsonText, wholeNumber, yesOrNo } from './form-fields.ts'
 import type { ImagePlan } from './image-request.ts'
 import { checkSize, fitSize } from './image-size.ts'
 import { checkProviderOptions, findModel, MAX_SEED, modelIdSchema, planChain, promptSchema, providerOptionsSchema, refuseIfAny, storableText, supported, type Chosen, type PlanContext } from './plan.ts'
+import { estimateImages, imageTokenPrice } from './price.ts'
 import type { Size } from './provider.ts'
 
 const common = {
@@ -82,7 +83,8 @@ function planFor(task: EditTask, { model, provider, warnings }: Chosen<ImageMode
     providerOptions: checkProviderOptions(input.providerOptions ?? {}, provider, context),
     warnings,
     fallbacks: [],
-    estimatedCostMicros: model.priceMicrosPerImage === undefined ? null : model.priceMicrosPerImage * input.n,
+    estimatedCostMicros: estimateImages(model.price, requestSize, input.n),
+    tokenPrice: imageTokenPrice(model.price),
   }
 }
 

@@ -5,6 +5,7 @@ import { parseSize, toSizeText, type ImageModelEntry } from './catalog.ts'
 import { checkSize, fitSize } from './image-size.ts'
 import { checkProviderOptions, findModel, MAX_SEED, modelIdSchema, planChain, promptSchema, providerOptionsSchema, refuseIfAny, storableText, supported, type Chosen, type CommonPlan, type PlanContext } from './plan.ts'
 import type { PictureFit } from './files.ts'
+import { estimateImages, imageTokenPrice } from './price.ts'
 import type { ImageRequest, Size } from './provider.ts'
 
 export const DEFAULT_IMAGE_SIZE = '1024x1024'
@@ -74,7 +75,8 @@ function planFor({ model, provider, warnings }: Chosen<ImageModelEntry>, request
     providerOptions: checkProviderOptions(input.providerOptions ?? {}, provider, context),
     warnings,
     fallbacks: [],
-    estimatedCostMicros: model.priceMicrosPerImage === undefined ? null : model.priceMicrosPerImage * input.n,
+    estimatedCostMicros: estimateImages(model.price, requestSize, input.n),
+    tokenPrice: imageTokenPrice(model.price),
   }
 }
 

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { AppError, type ErrorDetail } from '../errors.ts'
 import type { Catalog, Model } from './catalog.ts'
+import type { TokenPrice } from './price.ts'
 import type { Provider, Warning } from './provider.ts'
 
 export type Kind = Model['kind']
@@ -33,6 +34,8 @@ export interface CommonPlan {
   providerOptions: Record<string, unknown>
   warnings: Warning[]
   estimatedCostMicros: number | null
+  /** What the vendor's usage is settled by, where it bills tokens. */
+  tokenPrice?: TokenPrice | undefined
   /** The plans of the models that are asked in this order when this one surely did not take the work. */
   fallbacks: this[]
 }

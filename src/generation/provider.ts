@@ -98,6 +98,13 @@ export interface InputFile {
  */
 export type Mark = Record<string, unknown>
 
+/** What the vendor says that it used, where it bills tokens. */
+export interface Usage {
+  textTokens?: number | undefined
+  imageTokens?: number | undefined
+  outputTokens: number
+}
+
 /** What a paid call gave: the files themselves, or an operation to be looked at until it has them. */
 export type Started = ({ outputs: Output[] } | { operation: Operation }) & {
   warnings: Warning[]
@@ -105,6 +112,7 @@ export type Started = ({ outputs: Output[] } | { operation: Operation }) & {
   providerRequestId?: string | undefined
   /** What the vendor says that it charged, in millionths of a US dollar. */
   costMicros?: number | undefined
+  usage?: Usage | undefined
 }
 
 /** One look at an operation. */
@@ -112,7 +120,7 @@ export type OperationState =
   | { status: 'queued' }
   /** `progress` from 0 to 1, where the vendor tells one. */
   | { status: 'running'; progress?: number }
-  | { status: 'succeeded'; outputs: Output[]; costMicros?: number | undefined }
+  | { status: 'succeeded'; outputs: Output[]; costMicros?: number | undefined; usage?: Usage | undefined }
   /** Ended without a result. */
   | { status: 'failed'; error: ProviderError }
   | { status: 'cancelled' }

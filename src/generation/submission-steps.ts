@@ -7,6 +7,7 @@ import { AppError, ProviderError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { toRecordedError, toUnknown, type Outcomes } from './outcome.ts'
 import type { PreparedCall } from './prepare-call.ts'
+import { costOf } from './price.ts'
 import type { FoundOperations, MediaModel, Operation, OperationState, Output, Started } from './provider.ts'
 import type { GenerationWork, Records, Submission } from './records.ts'
 import { callProvider, isWorthRepeating, type Pace } from './retry.ts'
@@ -179,13 +180,13 @@ export function createSubmissionSteps(options: SubmissionStepsOptions) {
     }
   }
 
-  async function accept(work: GenerationWork, index: number, { outputs, ...rest }: { outputs: Output[] } & Pick<Started, 'warnings' | 'providerRequestId' | 'costMicros'>): Promise<StepResult> {
+  async function accept(work: GenerationWork, index: number, { outputs, usage, costMicros = costOf(work.plan.tokenPrice, usage), ...rest }: { outputs: Output[] } & Pick<Started, 'warnings' | 'providerRequestId' | 'costMicros' | 'usage'>): Promise<StepResult> {
     const expiresAt = lifetimeFromNow()
     const [output] = outputs
     if (!output) return await end(work, index, 'unknown', new AppError('output_invalid', 'The provider finished without a result.'))
     // A picture's bytes are written down while it is stored; anything else is stored by whoever is free.
     const bytes = output.type === 'bytes' && work.plan.kind !== 'image' ? output.bytes : undefined
-    await outcomes.persist(work, expiresAt, () => records.saveAccepted(work.id, index, { ...rest, outputs, bytes, expiresAt }))
+    await outcomes.persist(work, expiresAt, () => records.saveAccepted(work.id, index, { ...rest, costMicros, outputs, bytes, expiresAt }))
     return { next: 'store', output }
   }
 

@@ -5,6 +5,7 @@ import type { VideoModelEntry } from './catalog.ts'
 import type { PictureFit } from './files.ts'
 import { fromForm, jsonText, wholeNumber, yesOrNo } from './form-fields.ts'
 import { checkProviderOptions, findModel, MAX_SEED, modelIdSchema, promptSchema, providerOptionsSchema, planChain, refuseIfAny, supported, type Chosen, type CommonPlan, type PlanContext } from './plan.ts'
+import { estimateVideo, videoTokenPrice } from './price.ts'
 import type { Warning } from './provider.ts'
 
 /** Seconds, as the frontend offers them. */
@@ -69,7 +70,8 @@ function planFor({ model, provider, warnings }: Chosen<VideoModelEntry>, request
     providerOptions: checkProviderOptions(input.providerOptions ?? {}, provider, context),
     warnings,
     fallbacks: [],
-    estimatedCostMicros: estimateCost(model, resolution, input.duration),
+    estimatedCostMicros: estimateVideo(model.price, resolution, input.duration),
+    tokenPrice: videoTokenPrice(model.price, resolution),
   }
 }
 
@@ -92,11 +94,6 @@ function firstFrameProblems({ id, firstFrame }: VideoModelEntry, isGiven: boolea
 function silent(model: VideoModelEntry, { generateAudio }: VideoRequestInput, warnings: Warning[]): object {
   if (generateAudio === true) warnings.push({ type: 'unsupported', setting: 'generateAudio', message: `${model.id} makes silent videos.` })
   return {}
-}
-
-function estimateCost(model: VideoModelEntry, resolution: string, duration: number): number | null {
-  const perSecond = model.pricePerSecondMicros?.[resolution]
-  return perSecond === undefined ? null : perSecond * duration
 }
 
 /** `16:9` as a number. The text must have passed the schema. */

@@ -52,7 +52,7 @@ function toModelResponse(model: Model, options: ModelRoutesOptions) {
     usable: reason === undefined,
     ...(reason !== undefined && { reason }),
     capabilities: toCapabilities(model),
-    price: toPrice(model),
+    price: model.price ?? null,
   }
 }
 
@@ -72,9 +72,4 @@ function toCapabilities(model: Model) {
     maxPromptCharacters,
     ...supports,
   }
-}
-
-function toPrice(model: Model) {
-  if (model.kind === 'video') return model.pricePerSecondMicros === undefined ? null : { perSecondUsdMicros: model.pricePerSecondMicros }
-  return model.priceMicrosPerImage === undefined ? null : { perImageUsdMicros: model.priceMicrosPerImage }
 }

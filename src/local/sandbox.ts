@@ -33,7 +33,7 @@ const sandboxImageModel = {
   maxPromptCharacters: 4000,
   maxImages: 4,
   supports: { seed: true, negativePrompt: false },
-  priceMicrosPerImage: 0,
+  price: { per: 'image' as const, usdMicros: 0 },
 }
 
 /** The catalog's entry for the films. */
@@ -48,7 +48,7 @@ export const sandboxVideoModel = {
   firstFrame: { use: 'optional' as const, minSide: 64, maxSide: 4096 },
   maxPromptCharacters: 4000,
   supports: { seed: true, negativePrompt: false, audio: false },
-  pricePerSecondMicros: { '480p': 0, '720p': 0, '1080p': 0 },
+  price: { per: 'video' as const, usdMicros: 0 },
 }
 
 const models: ModelInput[] = [sandboxImageModel, sandboxVideoModel]

@@ -14,19 +14,14 @@ interface Family {
   ratios: readonly string[]
   /** Sides of the square of each `imageSize`, from the smallest. */
   sides: Readonly<Record<string, number>>
-  /** Millionths of a US dollar for one token of output. */
-  tokenMicros?: number
 }
 
-/**
- * What each family makes (its model's page). Prices: $120, $60 and $30 for a million tokens of pictures, of which one in
- * 1K takes 1120 (pricing page, November 2026).
- */
+/** What each family makes (its model's page, November 2026). */
 const FAMILIES = {
-  'gemini-3.1-flash-image': { ratios: [...RATIOS, ...LONG_RATIOS], sides: { '512': 512, '1K': 1024, '2K': 2048, '4K': 4096 }, tokenMicros: 60 },
-  'gemini-3.1-flash-lite-image': { ratios: [...RATIOS, ...LONG_RATIOS], sides: { '1K': 1024 }, tokenMicros: 30 },
-  'gemini-3-pro-image': { ratios: RATIOS, sides: { '1K': 1024, '2K': 2048, '4K': 4096 }, tokenMicros: 120 },
-  // What every model takes; the price of a model that this file does not know is not guessed.
+  'gemini-3.1-flash-image': { ratios: [...RATIOS, ...LONG_RATIOS], sides: { '512': 512, '1K': 1024, '2K': 2048, '4K': 4096 } },
+  'gemini-3.1-flash-lite-image': { ratios: [...RATIOS, ...LONG_RATIOS], sides: { '1K': 1024 } },
+  'gemini-3-pro-image': { ratios: RATIOS, sides: { '1K': 1024, '2K': 2048, '4K': 4096 } },
+  // What every model takes.
   other: { ratios: RATIOS, sides: { '1K': 1024 } },
 } satisfies Record<string, Family>
 
@@ -46,7 +41,7 @@ export function createGeminiImages(client: GoogleClient, model: VendorModel): Im
       if (request.task === 'remove-background') throw new ProviderError('invalid_request', 'This model cannot take a background away. Choose another one.', { provider: PROVIDER, charged: 'no' })
       const { body, warnings } = toBody(model.vendorId, family, request, await toParts(client, request.images, signal))
       const data = await client.call('POST', `/models/${encodeURIComponent(model.vendorId)}:generateContent`, { kind: 'picture', signal, body })
-      return toStarted(data, family, warnings)
+      return toStarted(data, warnings)
     },
   }
 }
@@ -101,7 +96,7 @@ function toImageConfig({ ratios, sides }: Family, { width, height }: Size): { as
 
 const toBase64 = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64')
 
-function toStarted(data: unknown, { tokenMicros }: Family, warnings: Warning[]): Started {
+function toStarted(data: unknown, warnings: Warning[]): Started {
   const parsed = answerSchema.safeParse(data)
   if (!parsed.success) throw toUnreadableError(parsed.error, 'picture')
   const { candidates, usageMetadata: usage, responseId } = parsed.data
@@ -113,8 +108,8 @@ function toStarted(data: unknown, { tokenMicros }: Family, warnings: Warning[]):
     outputs: [{ type: 'bytes', bytes: Buffer.from(picture, 'base64') }],
     warnings,
     ...(responseId !== undefined && { providerRequestId: responseId }),
-    // The few tokens of the prompt are left out: their price is not told here, and they are a hundredth of it.
-    ...(tokenMicros !== undefined && tokens !== undefined && { costMicros: tokens * tokenMicros }),
+    // The few tokens of the prompt are left out: they are a hundredth of it.
+    ...(tokens !== undefined && { usage: { outputTokens: tokens } }),
   }
 }
 

@@ -7,9 +7,6 @@ import { failureSchema, PROVIDER, toFailureError, toUnreadableError } from './go
 import { findFile } from './google-files.ts'
 import type { GoogleOptions } from './google-options.ts'
 
-/** Millionths of a US dollar: $17.50 for a million video tokens (pricing page, November 2026). */
-const VIDEO_TOKEN_MICROS = 17.5
-
 export function createGeminiOmni(client: GoogleClient, { vendorId }: VendorModel): VideoModel {
   const look = async (operation: Operation, signal: AbortSignal): Promise<Interaction> => {
     const answer = await client.call('GET', `/interactions/${idOf(operation)}`, { kind: 'free', signal }).catch(orForgotten)
@@ -94,7 +91,7 @@ async function toState(interaction: Interaction, client: GoogleClient, signal: A
   }
 }
 
-async function toResult({ model, steps, usage }: Interaction, charged: Charged, client: GoogleClient, signal: AbortSignal): Promise<OperationState> {
+async function toResult({ steps, usage }: Interaction, charged: Charged, client: GoogleClient, signal: AbortSignal): Promise<OperationState> {
   const content = steps.filter(({ type }) => type === 'model_output').flatMap((step) => step.content)
   const video = content.find(({ type, uri, data }) => type === 'video' && (uri || data))
   const tokens = videoTokensOf(usage)
@@ -109,8 +106,7 @@ async function toResult({ model, steps, usage }: Interaction, charged: Charged, 
   // Made, and not yet to be had.
   if (output === 'processing') return { status: 'running' }
   if (output === 'failed') return { status: 'failed', error: new ProviderError('output_unavailable', 'The provider made a video and lost it. Tell the operator.', { provider: PROVIDER, charged, statusCode: 200 }) }
-  const isPriced = model?.startsWith('gemini-omni') ?? false
-  return { status: 'succeeded', outputs: [output], ...(isPriced && tokens && { costMicros: Math.round(tokens * VIDEO_TOKEN_MICROS) }) }
+  return { status: 'succeeded', outputs: [output], ...(tokens && { usage: { outputTokens: tokens } }) }
 }
 
 const videoTokensOf = (usage: Interaction['usage']): number | undefined => usage?.output_tokens_by_modality?.find(({ modality }) => modality?.toLowerCase() === 'video')?.tokens ?? undefined
@@ -153,7 +149,6 @@ const startedSchema = z.object({ id: z.string().regex(/^[\w.=~-]{1,500}$/) })
 /** Read tolerantly: fields are added weekly. Steps of other kinds echo what was sent. */
 const interactionSchema = z.object({
   status: z.string(),
-  model: z.string().nullish(),
   steps: z
     .array(
       z.object({

@@ -189,7 +189,11 @@ function toState(task: z.infer<typeof taskSchema>): OperationState {
     case 'cancelled':
       return { status: task.status }
     case 'succeeded':
-      return { status: 'succeeded', outputs: task.content?.video_url ? [{ type: 'url', url: task.content.video_url }] : [] }
+      return {
+        status: 'succeeded',
+        outputs: task.content?.video_url ? [{ type: 'url', url: task.content.video_url }] : [],
+        ...(task.usage?.completion_tokens != null && { usage: { outputTokens: task.usage.completion_tokens } }),
+      }
     case 'failed':
       return { status: 'failed', error: toTaskError(task.error) }
     case 'expired':
@@ -212,6 +216,7 @@ const startedSchema = z.object({ id: z.string().regex(/^[\w.-]{1,200}$/) })
 const taskSchema = z.object({
   status: z.string(),
   content: z.object({ video_url: z.string().optional() }).nullish(),
+  usage: z.object({ completion_tokens: z.number().nullish() }).nullish().catch(undefined),
   error: z.object({ code: z.string().nullish(), message: z.string().nullish() }).nullish(),
 })
 

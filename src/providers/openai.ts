@@ -2,7 +2,7 @@
 import OpenAI from 'openai'
 import { z } from 'zod'
 import { ProviderError } from '../errors.ts'
-import type { ImageModel, ImageRequest, Provider, ProviderSetting, Size, Started, VendorModel, Warning } from '../generation/provider.ts'
+import type { ImageModel, ImageRequest, Provider, ProviderSetting, Size, Started, Usage, VendorModel, Warning } from '../generation/provider.ts'
 import { checkTimeLeft } from './call-failures.ts'
 import { longFetch } from './long-fetch.ts'
 import { toMultipart, type FormPart } from './multipart.ts'
@@ -31,9 +31,6 @@ interface Family {
   /** `xhigh` and `max`. */
   fineQuality?: boolean
 }
-
-/** US dollars for a million tokens, which are millionths of a dollar for one; from the model page of gpt-image-2.5. */
-const PRICES: [model: RegExp, dollars: { text: number; image: number; output: number }][] = [[/^gpt-image-2\.5-/, { text: 5, image: 8, output: 30 }]]
 
 /** Both sides must be multiples of it, and the product may not exceed the other (image guide). */
 const SIDE_STEP = 16
@@ -96,7 +93,7 @@ function createImages(client: OpenAI, model: VendorModel): ImageModel {
       try {
         const { path, ...rest } = call
         const { data, response } = await client.post<unknown>(path, { ...rest, signal, timeout: SDK_TIMEOUT_MS }).withResponse()
-        return toStarted(data, model.vendorId, warnings, response.headers.get('x-request-id') ?? undefined)
+        return toStarted(data, warnings, response.headers.get('x-request-id') ?? undefined)
       } catch (error) {
         throw toOpenAIError(error)
       }
@@ -153,22 +150,21 @@ function toParts(fields: Record<string, string | number>, { images, mask }: Imag
   return [...Object.entries(fields), ...images.map((image): FormPart => [name, image]), ...(mask ? [['mask', mask] satisfies FormPart] : [])]
 }
 
-function toStarted(data: unknown, model: string, warnings: Warning[], providerRequestId: string | undefined): Started {
+function toStarted(data: unknown, warnings: Warning[], providerRequestId: string | undefined): Started {
   const parsed = answerSchema.safeParse(data)
   // The vendor said yes in a way that cannot be read: a picture may have been made and billed.
   if (!parsed.success) throw new ProviderError('submission_unknown', 'OpenAI answered in a form that this service does not understand.', { provider: openAISetting.id, charged: 'unknown', statusCode: 200, providerRequestId, cause: parsed.error })
   const outputs = parsed.data.data.map(({ b64_json: base64 }) => ({ type: 'bytes' as const, bytes: Buffer.from(base64, 'base64') }))
   if (outputs.length === 0) throw new ProviderError('provider_failed', 'The provider answered without a picture.', { provider: openAISetting.id, charged: 'unknown', statusCode: 200, providerRequestId })
-  const costMicros = toCostMicros(model, parsed.data.usage)
-  return { outputs, warnings, ...(providerRequestId !== undefined && { providerRequestId }), ...(costMicros !== undefined && { costMicros }) }
+  const usage = toUsage(parsed.data.usage)
+  return { outputs, warnings, ...(providerRequestId !== undefined && { providerRequestId }), ...(usage && { usage }) }
 }
 
-/** Undefined where no token price of the model is known. Input whose kind is not told counts as text. */
-function toCostMicros(model: string, usage: z.infer<typeof answerSchema>['usage']): number | undefined {
-  const price = PRICES.find(([pattern]) => pattern.test(model))?.[1]
-  if (!price || !usage) return undefined
-  const images = usage.input_tokens_details?.image_tokens ?? 0
-  return Math.round((usage.input_tokens - images) * price.text + images * price.image + usage.output_tokens * price.output)
+/** Input whose kind is not told counts as text. */
+function toUsage(usage: z.infer<typeof answerSchema>['usage']): Usage | undefined {
+  if (!usage) return undefined
+  const imageTokens = usage.input_tokens_details?.image_tokens ?? 0
+  return { textTokens: usage.input_tokens - imageTokens, imageTokens, outputTokens: usage.output_tokens }
 }
 
 /** Read tolerantly: fields are added weekly. */

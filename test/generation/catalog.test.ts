@@ -41,14 +41,14 @@ describe('the catalog', () => {
     const overrides = [
       { id: 'a', extends: 'nothing' },
       { id: 'b', extends: 'seedream-4-0-250828', state: 'retired' },
-      { id: 'c', extends: 'seedream-4-0-250828', priceMicrosPerImage: -1 },
+      { id: 'c', extends: 'seedream-4-0-250828', price: { per: 'image', usdMicros: -1 } },
       { id: 'd', extends: 'seedream-4-0-250828', state: 'retired', successor: 'e' },
       { id: 'e', extends: 'seedream-4-0-250828', state: 'retired', successor: 'd' },
       { id: 'f', extends: 'seedream-4-0-250828', colour: 'red' },
       'text',
     ]
     assert.throws(() => createCatalog(models, overrides), (error: CatalogError) => {
-      for (const part of ['a: extends nothing', 'b: successor', 'c: priceMicrosPerImage', 'circle', 'f: entry', 'entry 6']) assert.ok(error.problems.some((problem) => problem.includes(part)), `${part} in ${error.message}`)
+      for (const part of ['a: extends nothing', 'b: successor', 'c: price.usdMicros', 'circle', 'f: entry', 'entry 6']) assert.ok(error.problems.some((problem) => problem.includes(part)), `${part} in ${error.message}`)
       return true
     })
     assert.throws(() => createCatalog(models, { id: 'x' }), /JSON array/)

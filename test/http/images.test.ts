@@ -209,7 +209,7 @@ describe('the other image routes', () => {
     const retired = models.find(({ id }) => id === 'seedream-3-0-t2i-250415')!
     assert.deepEqual([retired.state, retired.successor, retired.usable], ['retired', 'seedream-4-0-250828', true])
     const current = models.find(({ id }) => id === 'seedream-4-5-251128')!
-    assert.deepEqual([current.state, (current.price as { perImageUsdMicros: number }).perImageUsdMicros], ['current', 40_000])
+    assert.deepEqual([current.state, current.price], ['current', { per: 'image', usdMicros: 40_000 }])
   })
 
   test('POST /api/images/test tells what the provider answered and stores nothing', async () => {

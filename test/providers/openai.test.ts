@@ -39,12 +39,11 @@ describe('OpenAI', () => {
 
   test('is asked for one picture in so many words, and gives its bytes', async () => {
     const before = simulator.created()
-    const { warnings, providerRequestId, costMicros, ...started } = await start(ask())
+    const { warnings, providerRequestId, ...started } = await start(ask())
     assert.deepEqual(simulator.requests.at(-1)!.body, { model: 'gpt-image-2', prompt: 'A cat', size: '1024x1024' })
     assert.equal(simulator.requests.at(-1)!.path, '/images/generations')
     assert.deepEqual(warnings, [])
     assert.match(providerRequestId!, /^req_/)
-    assert.equal(costMicros, undefined)
     assert.ok('outputs' in started && started.outputs.length === 1)
     const output = started.outputs[0]!
     assert.ok(output.type === 'bytes')
@@ -107,18 +106,18 @@ describe('OpenAI', () => {
     assert.deepEqual(files.map(({ bytes }) => bytes), [Buffer.from(image.bytes), mask.bytes])
   })
 
-  test('is given several pictures in their order, and what they cost is told', async () => {
+  test('is given several pictures in their order, and what they used is told', async () => {
     const images = [await png(64, 48), { bytes: await picture(50, 50, 'jpeg'), mediaType: 'image/jpeg' }]
-    const { costMicros } = await start(ask({ task: 'edit', images }), 'gpt-image-2.5-sunburst')
+    const { usage } = await start(ask({ task: 'edit', images }), 'gpt-image-2.5-sunburst')
     const { files } = simulator.requests.at(-1)!
     assert.deepEqual(files.map(({ name, mediaType }) => [name, mediaType]), [['image[]', 'image/png'], ['image[]', 'image/jpeg']])
     assert.deepEqual(files.map(({ bytes }) => bytes), images.map(({ bytes }) => Buffer.from(bytes)))
-    assert.equal(costMicros, 28 * 5 + 600 * 8 + 1572 * 30)
+    assert.deepEqual(usage, { textTokens: 28, imageTokens: 600, outputTokens: 1572 })
   })
 
-  test('tells no cost where the usage is missing', async () => {
+  test('tells of nothing used where the usage is missing', async () => {
     simulator.behave('no-usage')
-    assert.equal((await start(ask(), 'gpt-image-2.5-flare')).costMicros, undefined)
+    assert.equal((await start(ask(), 'gpt-image-2.5-flare')).usage, undefined)
   })
 
   test('does not cut out pictures, and is not asked to', async () => {

@@ -1,6 +1,6 @@
 /**
  * fal's models. Fields and limits: the types of @fal-ai/client 1.10.1; prices: fal's model pages as quoted in 2026, right
- * to about a fifth. Where fal charges by the megapixel, the price is that of one.
+ * to about a fifth.
  */
 import type { ModelInput } from '../catalog.ts'
 
@@ -32,7 +32,6 @@ const cutout = {
 
 /**
  * Twenty-five frames, which follow each other as slowly as the seconds want it: at five seconds there are five a second.
- * The price is that of a video, whatever its length: about 0.075 dollars.
  */
 const stableVideo = {
   kind: 'video' as const,
@@ -45,24 +44,25 @@ const stableVideo = {
   defaultResolution: '576p',
   firstFrame: { use: 'required' as const, minSide: 256, maxSide: 2048 },
   supports: { seed: true },
+  price: { per: 'video' as const, usdMicros: 75_000 },
 }
 
 export const falModels: readonly ModelInput[] = [
-  { ...flux, id: 'fal-ai/flux/schnell', sizes: FLUX_1_SIZES, priceMicrosPerImage: 3_000 },
-  { ...flux, ...onePicture, id: 'fal-ai/flux/dev', sizes: FLUX_1_SIZES, priceMicrosPerImage: 25_000 },
-  { ...flux, ...onePicture, id: 'fal-ai/flux-1/dev', sizes: FLUX_1_SIZES, priceMicrosPerImage: 25_000 },
-  { ...flux, ...fourPictures, id: 'fal-ai/flux-2', sizes: FLUX_2_SIZES, priceMicrosPerImage: 12_000 },
+  { ...flux, id: 'fal-ai/flux/schnell', sizes: FLUX_1_SIZES, price: { per: 'megapixel', usdMicros: 3_000 } },
+  { ...flux, ...onePicture, id: 'fal-ai/flux/dev', sizes: FLUX_1_SIZES, price: { per: 'megapixel', usdMicros: 25_000 } },
+  { ...flux, ...onePicture, id: 'fal-ai/flux-1/dev', sizes: FLUX_1_SIZES, price: { per: 'megapixel', usdMicros: 25_000 } },
+  { ...flux, ...fourPictures, id: 'fal-ai/flux-2', sizes: FLUX_2_SIZES, price: { per: 'megapixel', usdMicros: 12_000 } },
   { ...flux, ...fourPictures, id: 'fal-ai/flux-2/turbo', sizes: FLUX_2_SIZES },
   { ...flux, ...fourPictures, id: 'fal-ai/flux-2/flash', sizes: FLUX_2_SIZES },
-  { ...flux, ...fourPictures, id: 'fal-ai/flux-2-pro', sizes: FLUX_2_SIZES, priceMicrosPerImage: 30_000 },
+  { ...flux, ...fourPictures, id: 'fal-ai/flux-2-pro', sizes: FLUX_2_SIZES, price: { per: 'image', usdMicros: 30_000 } },
   { ...flux, ...fourPictures, id: 'fal-ai/flux-2-max', sizes: FLUX_2_SIZES },
   { ...flux, ...fourPictures, id: 'fal-ai/flux-2-flex', sizes: FLUX_2_SIZES },
-  { ...flux, id: 'fal-ai/flux-pro/v1.1', sizes: FLUX_1_SIZES, priceMicrosPerImage: 40_000 },
-  { ...flux, id: 'fal-ai/flux-pro/v1.1-ultra', sizes: ULTRA_SIZES, priceMicrosPerImage: 60_000 },
-  { ...flux, ...onePicture, id: 'fal-ai/flux-pro/kontext', sizes: KONTEXT_SIZES, priceMicrosPerImage: 40_000 },
+  { ...flux, id: 'fal-ai/flux-pro/v1.1', sizes: FLUX_1_SIZES, price: { per: 'image', usdMicros: 40_000 } },
+  { ...flux, id: 'fal-ai/flux-pro/v1.1-ultra', sizes: ULTRA_SIZES, price: { per: 'image', usdMicros: 60_000 } },
+  { ...flux, ...onePicture, id: 'fal-ai/flux-pro/kontext', sizes: KONTEXT_SIZES, price: { per: 'image', usdMicros: 40_000 } },
   { ...cutout, id: 'fal-ai/imageutils/rembg' },
   { ...cutout, id: 'fal-ai/birefnet/v2' },
-  { ...cutout, id: 'fal-ai/bria/background/remove', priceMicrosPerImage: 18_000 },
+  { ...cutout, id: 'fal-ai/bria/background/remove', price: { per: 'image', usdMicros: 18_000 } },
   { ...stableVideo, id: 'stable-video' },
   { ...stableVideo, id: 'fal-ai/stable-video' },
 ]

@@ -53,28 +53,35 @@ const omni = {
   firstFrame: { use: 'optional', minSide: 300, maxSide: 2048 },
 } satisfies Partial<ModelInput>
 
-/** $17.50 for a million video tokens, by the second. */
-const OMNI_PRICES = { '360p': 34_000, '720p': 100_000, '1080p': 152_000, '4k': 304_000 }
+/** $17.50 for a million video tokens, and what that is by the second. */
+const OMNI_PRICE = {
+  per: 'token' as const,
+  perMillion: { '360p': 17_500_000, '720p': 17_500_000, '1080p': 17_500_000, '4k': 17_500_000 },
+  perSecond: { '360p': 34_000, '720p': 100_000, '1080p': 152_000, '4k': 304_000 },
+}
+
+/** @param dollars for a million tokens of pictures, of which one in 1K takes 1120 (pricing page). */
+const tokens = (dollars: number, typical: number) => ({ per: 'token' as const, perMillion: { output: dollars * 1_000_000 }, typical })
 
 const veo = { ...omni, durations: { min: 4, max: 8 }, resolutions: ['720p', '1080p', '4k'], state: 'retired', retiresOn: '2026-10-22', successor: 'gemini-omni-1.2-flash' } satisfies Partial<ModelInput>
 
 export const googleModels: readonly ModelInput[] = [
-  // Prices of a picture are those of 1K; a larger one's is settled by its tokens.
-  { ...gemini, id: 'gemini-3.1-flash-image', sizes: sizes({ ...PIXELS, ...LONG_PIXELS }, [1, 0.5, 2, 4]), inputs: MANY_INPUTS, priceMicrosPerImage: 67_000 },
-  { ...gemini, id: 'gemini-3.1-flash-lite-image', sizes: sizes({ ...PIXELS, ...LONG_PIXELS }, [1]), inputs: MANY_INPUTS, priceMicrosPerImage: 34_000 },
-  { ...gemini, id: 'gemini-3-pro-image', sizes: sizes(PIXELS, [1, 2, 4]), inputs: MANY_INPUTS, priceMicrosPerImage: 134_000 },
+  // What a picture comes to is told for 1K; a larger one's price is settled by its tokens.
+  { ...gemini, id: 'gemini-3.1-flash-image', sizes: sizes({ ...PIXELS, ...LONG_PIXELS }, [1, 0.5, 2, 4]), inputs: MANY_INPUTS, price: tokens(60, 67_000) },
+  { ...gemini, id: 'gemini-3.1-flash-lite-image', sizes: sizes({ ...PIXELS, ...LONG_PIXELS }, [1]), inputs: MANY_INPUTS, price: tokens(30, 34_000) },
+  { ...gemini, id: 'gemini-3-pro-image', sizes: sizes(PIXELS, [1, 2, 4]), inputs: MANY_INPUTS, price: tokens(120, 134_000) },
   // The price is a reseller's.
-  { ...gemini, id: 'gemini-nano-banana-2.1', sizes: sizes(PIXELS, [1]), inputs: FEW_INPUTS, priceMicrosPerImage: 45_000 },
+  { ...gemini, id: 'gemini-nano-banana-2.1', sizes: sizes(PIXELS, [1]), inputs: FEW_INPUTS, price: { per: 'image', usdMicros: 45_000 } },
   { ...gemini, id: 'gemini-3.1-flash-image-preview', state: 'retired', retiresOn: '2026-06-25', successor: 'gemini-3.1-flash-image', sizes: sizes({ ...PIXELS, ...LONG_PIXELS }, [1, 0.5, 2, 4]), inputs: MANY_INPUTS },
   { ...gemini, id: 'gemini-3-pro-image-preview', state: 'retired', retiresOn: '2026-06-25', successor: 'gemini-3-pro-image', sizes: sizes(PIXELS, [1, 2, 4]), inputs: MANY_INPUTS },
   { ...gemini, id: 'gemini-2.5-flash-image', state: 'retired', retiresOn: '2026-10-02', successor: 'gemini-3.1-flash-image', sizes: sizes(PIXELS, [1]), inputs: FEW_INPUTS },
   { ...imagen, id: 'imagen-4.0-generate-001', successor: 'gemini-3.1-flash-image' },
   { ...imagen, id: 'imagen-4.0-ultra-generate-001', successor: 'gemini-3-pro-image' },
   { ...imagen, id: 'imagen-4.0-fast-generate-001', successor: 'gemini-3.1-flash-lite-image', sizes: sizes(PIXELS, [1]) },
-  { ...omni, id: 'gemini-omni-1.2-flash', pricePerSecondMicros: OMNI_PRICES },
-  { ...omni, id: 'gemini-omni-1.1-flash', pricePerSecondMicros: OMNI_PRICES },
+  { ...omni, id: 'gemini-omni-1.2-flash', price: OMNI_PRICE },
+  { ...omni, id: 'gemini-omni-1.1-flash', price: OMNI_PRICE },
   // A preview may go without a date.
-  { ...omni, id: 'gemini-omni-flash-preview', pricePerSecondMicros: OMNI_PRICES, fallbacks: ['gemini-omni-1.1-flash'] },
+  { ...omni, id: 'gemini-omni-flash-preview', price: OMNI_PRICE, fallbacks: ['gemini-omni-1.1-flash'] },
   { ...veo, id: 'veo-3.1-generate-preview' },
   { ...veo, id: 'veo-3.1-fast-generate-preview' },
   { ...veo, id: 'veo-3.1-lite-generate-preview' },

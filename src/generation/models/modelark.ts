@@ -33,9 +33,14 @@ const PIXELS_1_5: Record<string, number> = { '480p': 864 * 496, '720p': 1280 * 7
 const FRAMES_PER_SECOND = 24
 const PIXELS_PER_TOKEN = 1024
 
-/** @param prices US dollars for a million tokens, by resolution. @returns millionths of a dollar for a second. */
-function perSecond(pixels: Record<string, number>, prices: Record<string, number>): Record<string, number> {
-  return Object.fromEntries(Object.entries(prices).map(([resolution, dollars]) => [resolution, Math.round((pixels[resolution]! * FRAMES_PER_SECOND * dollars) / PIXELS_PER_TOKEN)]))
+/** @param prices US dollars for a million tokens, by resolution. */
+function byTokens(pixels: Record<string, number>, prices: Record<string, number>) {
+  const map = (toMicros: (resolution: string, dollars: number) => number) => Object.fromEntries(Object.entries(prices).map(([resolution, dollars]) => [resolution, Math.round(toMicros(resolution, dollars))]))
+  return {
+    per: 'token' as const,
+    perMillion: map((_, dollars) => dollars * 1_000_000),
+    perSecond: map((resolution, dollars) => (pixels[resolution]! * FRAMES_PER_SECOND * dollars) / PIXELS_PER_TOKEN),
+  }
 }
 
 export const modelArkModels: readonly ModelInput[] = [
@@ -48,7 +53,7 @@ export const modelArkModels: readonly ModelInput[] = [
     successor: 'seedream-4-0-250828',
     sizes: { minSide: 512, maxSide: 2048, known: ['1024x1024', '512x512', '1536x1024', '1024x1536', '2048x2048'] },
     supports: { seed: true },
-    priceMicrosPerImage: 30_000,
+    price: { per: 'image', usdMicros: 30_000 },
   },
   {
     ...seedream,
@@ -57,7 +62,7 @@ export const modelArkModels: readonly ModelInput[] = [
     inputs: { max: 10, maxSide: 4096 },
     family: 'seedream-4',
     sizes: { minSide: MIN_SIDE, minPixels: 921_600, maxPixels: 16_777_216, minRatio: 1 / 16, maxRatio: 16, known: [...SIZES_1K, ...SIZES_2K, ...SIZES_4K] },
-    priceMicrosPerImage: 30_000,
+    price: { per: 'image', usdMicros: 30_000 },
   },
   {
     ...seedream,
@@ -66,7 +71,7 @@ export const modelArkModels: readonly ModelInput[] = [
     inputs: { max: 14, maxSide: 4096 },
     family: 'seedream-4',
     sizes: { minSide: MIN_SIDE, minPixels: 3_686_400, maxPixels: 16_777_216, minRatio: 1 / 16, maxRatio: 16, known: [...SIZES_2K, ...SIZES_4K] },
-    priceMicrosPerImage: 40_000,
+    price: { per: 'image', usdMicros: 40_000 },
   },
   {
     ...seedream,
@@ -75,7 +80,7 @@ export const modelArkModels: readonly ModelInput[] = [
     inputs: { max: 14, maxSide: 4096 },
     family: 'seedream-5-lite',
     sizes: { minSide: MIN_SIDE, minPixels: 3_686_400, maxPixels: 10_404_496, minRatio: 1 / 16, maxRatio: 16, known: SIZES_2K },
-    priceMicrosPerImage: 35_000,
+    price: { per: 'image', usdMicros: 35_000 },
   },
   {
     ...seedream,
@@ -84,7 +89,7 @@ export const modelArkModels: readonly ModelInput[] = [
     inputs: { max: 10, maxSide: 4096 },
     family: 'seedream-5-pro',
     sizes: { minSide: MIN_SIDE, minPixels: 921_600, maxPixels: 4_194_304, minRatio: 1 / 16, maxRatio: 16, known: [...SIZES_1K, '2048x2048', '2304x1728', '1728x2304'] },
-    priceMicrosPerImage: 18_000,
+    price: { per: 'image', usdMicros: 18_000 },
   },
   {
     ...seedream,
@@ -93,8 +98,7 @@ export const modelArkModels: readonly ModelInput[] = [
     inputs: { max: 10, maxSide: 4096 },
     family: 'seedream-5-pro',
     sizes: { minSide: MIN_SIDE, minPixels: 921_600, maxPixels: 4_194_304, minRatio: 1 / 16, maxRatio: 16, known: [...SIZES_1K, '2048x2048', '2304x1728', '1728x2304'] },
-    // The price above 2.61 megapixels; smaller pictures cost half.
-    priceMicrosPerImage: 90_000,
+    price: { per: 'image', usdMicros: 90_000, small: { maxPixels: 2_610_000, usdMicros: 45_000 } },
   },
   {
     ...seedance,
@@ -114,7 +118,7 @@ export const modelArkModels: readonly ModelInput[] = [
     durations: { min: 2, max: 12 },
     resolutions: ['480p', '720p', '1080p'],
     supports: { seed: true },
-    pricePerSecondMicros: perSecond(PIXELS_1_0, { '480p': 1, '720p': 1, '1080p': 1 }),
+    price: byTokens(PIXELS_1_0, { '480p': 1, '720p': 1, '1080p': 1 }),
   },
   {
     ...seedance,
@@ -123,7 +127,7 @@ export const modelArkModels: readonly ModelInput[] = [
     durations: { min: 2, max: 12 },
     resolutions: ['480p', '720p', '1080p'],
     supports: { seed: true },
-    pricePerSecondMicros: perSecond(PIXELS_1_0, { '480p': 2.5, '720p': 2.5, '1080p': 2.5 }),
+    price: byTokens(PIXELS_1_0, { '480p': 2.5, '720p': 2.5, '1080p': 2.5 }),
   },
   {
     ...seedance,
@@ -143,7 +147,7 @@ export const modelArkModels: readonly ModelInput[] = [
     durations: { min: 4, max: 15 },
     resolutions: ['480p', '720p'],
     supports: { audio: true },
-    pricePerSecondMicros: perSecond(PIXELS_1_5, { '480p': 3.5, '720p': 3.5 }),
+    price: byTokens(PIXELS_1_5, { '480p': 3.5, '720p': 3.5 }),
   },
   {
     ...seedance,
@@ -152,7 +156,7 @@ export const modelArkModels: readonly ModelInput[] = [
     durations: { min: 4, max: 15 },
     resolutions: ['480p', '720p'],
     supports: { audio: true },
-    pricePerSecondMicros: perSecond(PIXELS_1_5, { '480p': 5.6, '720p': 5.6 }),
+    price: byTokens(PIXELS_1_5, { '480p': 5.6, '720p': 5.6 }),
   },
   {
     ...seedance,
@@ -161,7 +165,7 @@ export const modelArkModels: readonly ModelInput[] = [
     durations: { min: 4, max: 15 },
     resolutions: ['480p', '720p', '1080p', '4k'],
     supports: { audio: true },
-    pricePerSecondMicros: perSecond(PIXELS_1_5, { '480p': 7, '720p': 7, '1080p': 7.7, '4k': 4 }),
+    price: byTokens(PIXELS_1_5, { '480p': 7, '720p': 7, '1080p': 7.7, '4k': 4 }),
   },
   {
     ...seedance,
@@ -170,6 +174,6 @@ export const modelArkModels: readonly ModelInput[] = [
     durations: { min: 4, max: 30 },
     resolutions: ['480p', '720p', '1080p'],
     supports: { audio: true },
-    pricePerSecondMicros: perSecond(PIXELS_1_5, { '480p': 10.7, '720p': 10.7, '1080p': 11.7 }),
+    price: byTokens(PIXELS_1_5, { '480p': 10.7, '720p': 10.7, '1080p': 11.7 }),
   },
 ]

@@ -33,20 +33,23 @@ const retiring = { ...fixed, state: 'retiring', retiresOn: '2026-12-01', success
 /** 1024x1024 at medium quality. */
 const GPT_IMAGE_2_PRICE = 53_000
 
+/** $5, $8 and $30 for a million tokens; what a picture comes to is not told. */
+const TOKENS_2_5 = { per: 'token' as const, perMillion: { text: 5_000_000, image: 8_000_000, output: 30_000_000 } }
+
 export const openAIModels: readonly ModelInput[] = [
-  { ...free, id: 'gpt-image-2', family: 'gpt-image-2', priceMicrosPerImage: GPT_IMAGE_2_PRICE },
-  { ...free, id: 'gpt-image-2-2026-04-21', family: 'gpt-image-2', priceMicrosPerImage: GPT_IMAGE_2_PRICE },
-  // Sunburst is made for quality, flare for speed. Billed by the token, at $30 for a million of output: the settled cost is exact.
-  { ...free, id: 'gpt-image-2.5-sunburst', family: 'gpt-image-2.5' },
-  { ...free, id: 'gpt-image-2.5-sunburst-2026-09-08', family: 'gpt-image-2.5' },
-  { ...free, id: 'gpt-image-2.5-flare', family: 'gpt-image-2.5' },
-  { ...free, id: 'gpt-image-2.5-flare-2026-09-08', family: 'gpt-image-2.5' },
+  { ...free, id: 'gpt-image-2', family: 'gpt-image-2', price: { per: 'image', usdMicros: GPT_IMAGE_2_PRICE } },
+  { ...free, id: 'gpt-image-2-2026-04-21', family: 'gpt-image-2', price: { per: 'image', usdMicros: GPT_IMAGE_2_PRICE } },
+  // Sunburst is made for quality, flare for speed.
+  { ...free, id: 'gpt-image-2.5-sunburst', family: 'gpt-image-2.5', price: TOKENS_2_5 },
+  { ...free, id: 'gpt-image-2.5-sunburst-2026-09-08', family: 'gpt-image-2.5', price: TOKENS_2_5 },
+  { ...free, id: 'gpt-image-2.5-flare', family: 'gpt-image-2.5', price: TOKENS_2_5 },
+  { ...free, id: 'gpt-image-2.5-flare-2026-09-08', family: 'gpt-image-2.5', price: TOKENS_2_5 },
   // No price of theirs is published yet.
   { ...free, id: 'gpt-image-2.6-sunburst', family: 'gpt-image-2.5' },
   { ...free, id: 'gpt-image-2.6-flare', family: 'gpt-image-2.5' },
   { ...retiring, id: 'gpt-image-1.5', family: 'gpt-image-1.5' },
   // 1024x1024 at medium quality.
-  { ...retiring, id: 'gpt-image-1-mini', family: 'gpt-image-1-mini', priceMicrosPerImage: 11_000 },
+  { ...retiring, id: 'gpt-image-1-mini', family: 'gpt-image-1-mini', price: { per: 'image', usdMicros: 11_000 } },
   { ...retiring, id: 'chatgpt-image-latest', family: 'gpt-image-1.5' },
   { ...fixed, id: 'gpt-image-1', state: 'retired', retiresOn: '2026-10-23', successor: 'gpt-image-2.5-flare' },
   { ...fixed, id: 'dall-e-3', state: 'retired', retiresOn: '2026-05-12', successor: 'gpt-image-2' },

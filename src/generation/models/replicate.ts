@@ -31,9 +31,9 @@ const seedance = {
 }
 
 export const replicateModels: readonly ModelInput[] = [
-  { ...flux, id: 'black-forest-labs/flux-schnell', sizes: FLUX_SIZES, priceMicrosPerImage: 3_000 },
-  { ...flux, id: 'black-forest-labs/flux-dev', tasks: ['generate', 'edit'], inputs: onePicture, sizes: FLUX_SIZES, priceMicrosPerImage: 25_000 },
-  { ...flux, id: 'black-forest-labs/flux-1.1-pro', sizes: PRO_SIZES, priceMicrosPerImage: 40_000 },
+  { ...flux, id: 'black-forest-labs/flux-schnell', sizes: FLUX_SIZES, price: { per: 'image', usdMicros: 3_000 } },
+  { ...flux, id: 'black-forest-labs/flux-dev', tasks: ['generate', 'edit'], inputs: onePicture, sizes: FLUX_SIZES, price: { per: 'image', usdMicros: 25_000 } },
+  { ...flux, id: 'black-forest-labs/flux-1.1-pro', sizes: PRO_SIZES, price: { per: 'image', usdMicros: 40_000 } },
   { ...flux, id: 'black-forest-labs/flux-kontext-pro', tasks: ['generate', 'edit'], inputs: onePicture, sizes: KONTEXT_SIZES },
   {
     kind: 'image',

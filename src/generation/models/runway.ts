@@ -46,17 +46,16 @@ const veo = {
 } satisfies Partial<ModelInput>
 
 export const runwayModels: readonly ModelInput[] = [
-  { ...gen4, id: 'gen4.5', firstFrame: { use: 'optional' }, pricePerSecondMicros: { '720p': 12 * MICROS_PER_CREDIT } },
-  { ...gen4, id: 'gen4_turbo', firstFrame: { use: 'required' }, pricePerSecondMicros: { '720p': 5 * MICROS_PER_CREDIT } },
+  { ...gen4, id: 'gen4.5', firstFrame: { use: 'optional' }, price: { per: 'second', usdMicros: { '720p': 12 * MICROS_PER_CREDIT } } },
+  { ...gen4, id: 'gen4_turbo', firstFrame: { use: 'required' }, price: { per: 'second', usdMicros: { '720p': 5 * MICROS_PER_CREDIT } } },
   // The prices with sound; silent ones cost 20 and 10 credits.
-  { ...veo, id: 'veo3.1', pricePerSecondMicros: { '720p': 40 * MICROS_PER_CREDIT, '1080p': 40 * MICROS_PER_CREDIT } },
-  { ...veo, id: 'veo3.1_fast', pricePerSecondMicros: { '720p': 15 * MICROS_PER_CREDIT, '1080p': 15 * MICROS_PER_CREDIT } },
+  { ...veo, id: 'veo3.1', price: { per: 'second', usdMicros: { '720p': 40 * MICROS_PER_CREDIT, '1080p': 40 * MICROS_PER_CREDIT } } },
+  { ...veo, id: 'veo3.1_fast', price: { per: 'second', usdMicros: { '720p': 15 * MICROS_PER_CREDIT, '1080p': 15 * MICROS_PER_CREDIT } } },
   // The first was never offered here; the others are gone from the SDK. When they went is not told.
   { ...gen4, id: 'runway-gen-2', firstFrame: { use: 'optional' }, state: 'retired', successor: 'gen4.5' },
   { ...gen4, id: 'gen3a_turbo', firstFrame: { use: 'required' }, state: 'retired', successor: 'gen4_turbo' },
   { ...veo, id: 'veo3', state: 'retired', successor: 'veo3.1' },
-  // The price of a picture above 720p; those cost 5 credits.
-  { ...picture, id: 'gen4_image', tasks: ['generate', 'edit'], priceMicrosPerImage: 8 * MICROS_PER_CREDIT },
+  { ...picture, id: 'gen4_image', tasks: ['generate', 'edit'], price: { per: 'image', usdMicros: 8 * MICROS_PER_CREDIT, small: { maxPixels: 1280 * 720, usdMicros: 5 * MICROS_PER_CREDIT } } },
   // It makes nothing without a picture.
-  { ...picture, id: 'gen4_image_turbo', tasks: ['edit'], priceMicrosPerImage: 2 * MICROS_PER_CREDIT },
+  { ...picture, id: 'gen4_image_turbo', tasks: ['edit'], price: { per: 'image', usdMicros: 2 * MICROS_PER_CREDIT } },
 ]

@@ -23,11 +23,11 @@ const inputs = { max: 1, minSide: 64, maxSide: 2048 }
 const diffusion = { ...picture, family: 'sd3', tasks: ['generate', 'edit'], inputs } satisfies Partial<ModelInput>
 
 export const stabilityModels: readonly ModelInput[] = [
-  { ...picture, id: 'stable-image-core', family: 'core', sizes: { known: SIZES_CORE, onlyKnown: true }, priceMicrosPerImage: 3 * MICROS_PER_CREDIT },
-  { ...picture, id: 'stable-image-ultra', family: 'ultra', tasks: ['generate', 'edit'], inputs, priceMicrosPerImage: 8 * MICROS_PER_CREDIT },
-  { ...diffusion, id: 'sd3.5-large', priceMicrosPerImage: 6.5 * MICROS_PER_CREDIT },
-  { ...diffusion, id: 'sd3.5-large-turbo', priceMicrosPerImage: 4 * MICROS_PER_CREDIT },
-  { ...diffusion, id: 'sd3.5-medium', priceMicrosPerImage: 3.5 * MICROS_PER_CREDIT },
+  { ...picture, id: 'stable-image-core', family: 'core', sizes: { known: SIZES_CORE, onlyKnown: true }, price: { per: 'image', usdMicros: 3 * MICROS_PER_CREDIT } },
+  { ...picture, id: 'stable-image-ultra', family: 'ultra', tasks: ['generate', 'edit'], inputs, price: { per: 'image', usdMicros: 8 * MICROS_PER_CREDIT } },
+  { ...diffusion, id: 'sd3.5-large', price: { per: 'image', usdMicros: 6.5 * MICROS_PER_CREDIT } },
+  { ...diffusion, id: 'sd3.5-large-turbo', price: { per: 'image', usdMicros: 4 * MICROS_PER_CREDIT } },
+  { ...diffusion, id: 'sd3.5-medium', price: { per: 'image', usdMicros: 3.5 * MICROS_PER_CREDIT } },
   // The vendor itself has led the old names to the new ones since then.
   { ...diffusion, id: 'sd3-large', state: 'retired', retiresOn: '2025-04-17', successor: 'sd3.5-large' },
   { ...diffusion, id: 'sd3-large-turbo', state: 'retired', retiresOn: '2025-04-17', successor: 'sd3.5-large-turbo' },
@@ -41,6 +41,6 @@ export const stabilityModels: readonly ModelInput[] = [
     // The result has the given picture's size.
     sizes: { minSide: 64, maxSide: 2048, known: ['1024x1024', '2048x2048'] },
     supports: {},
-    priceMicrosPerImage: 5 * MICROS_PER_CREDIT,
+    price: { per: 'image', usdMicros: 5 * MICROS_PER_CREDIT },
   },
 ]
