@@ -5,7 +5,7 @@ import { parseSize, type ImageModelEntry } from './catalog.ts'
 import { fromForm, jsonText, wholeNumber, yesOrNo } from './form-fields.ts'
 import type { ImagePlan } from './image-request.ts'
 import { checkSize, fitSize } from './image-size.ts'
-import { checkProviderOptions, findModel, MAX_SEED, modelIdSchema, planChain, promptSchema, providerOptionsSchema, refuseIfAny, storableText, supported, type Chosen, type PlanContext } from './plan.ts'
+import { findModel, MAX_SEED, modelIdSchema, planChain, promptSchema, providerOptionsSchema, refuseIfAny, storableText, supported, toCommonPlan, type Chosen, type PlanContext } from './plan.ts'
 import { estimateImages, imageTokenPrice } from './price.ts'
 import type { Size } from './provider.ts'
 
@@ -55,34 +55,25 @@ function defaultModel(task: EditTask, { catalog, providers, standIns }: PlanCont
   return model
 }
 
-function planFor(task: EditTask, { model, provider, warnings }: Chosen<ImageModelEntry>, requested: ImageModelEntry, input: EditRequestInput, inputs: EditInputs, context: PlanContext): ImagePlan {
+function planFor(task: EditTask, chosen: Chosen<ImageModelEntry>, requested: ImageModelEntry, input: EditRequestInput, inputs: EditInputs, context: PlanContext): ImagePlan {
+  const { model, warnings } = chosen
   refuseIfAny(problemsOf(task, model, input, inputs))
   const wanted = input.size === undefined ? undefined : parseSize(input.size)
   const requestSize = task === 'remove-background' ? inputs.size : wanted ? fitSize(model.sizes, wanted) : nearestShape(model, inputs.size)
   if (!requestSize) throw new AppError('invalid_request', `${model.id} cannot make ${input.size}.`, { details: [{ path: 'size', message: 'choose another size or model' }] })
-  const seed = supported(model, 'seed', input.seed, warnings)
   const negativePrompt = supported(model, 'negativePrompt', input.negativePrompt, warnings)
   const { minSide, maxSide } = model.inputs!
   return {
     kind: 'image',
     task,
-    requestedModel: requested.id,
-    model: model.id,
-    provider: provider.id,
-    vendorId: model.vendorId ?? model.id,
-    ...(model.family !== undefined && { family: model.family }),
-    prompt: input.prompt,
+    ...toCommonPlan(chosen, requested, input, context),
     size: wanted ?? requestSize,
     requestSize,
     // Without a size asked for, the picture is what the model makes of the one that was given.
     isAnySize: wanted === undefined,
     inputFit: { minSide, maxSide, keepsAlpha: true },
     n: input.n,
-    ...(seed !== undefined && { seed }),
     ...(negativePrompt !== undefined && { negativePrompt }),
-    providerOptions: checkProviderOptions(input.providerOptions ?? {}, provider, context),
-    warnings,
-    fallbacks: [],
     estimatedCostMicros: estimateImages(model.price, requestSize, input.n),
     tokenPrice: imageTokenPrice(model.price),
   }

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { AppError } from '../errors.ts'
 import { parseSize, toSizeText, type ImageModelEntry } from './catalog.ts'
 import { checkSize, fitSize } from './image-size.ts'
-import { checkProviderOptions, findModel, MAX_SEED, modelIdSchema, planChain, promptSchema, providerOptionsSchema, refuseIfAny, storableText, supported, type Chosen, type CommonPlan, type PlanContext } from './plan.ts'
+import { findModel, MAX_SEED, modelIdSchema, planChain, promptSchema, providerOptionsSchema, refuseIfAny, storableText, supported, toCommonPlan, type Chosen, type CommonPlan, type PlanContext } from './plan.ts'
 import type { PictureFit } from './files.ts'
 import { estimateImages, imageTokenPrice } from './price.ts'
 import type { ImageRequest, Size } from './provider.ts'
@@ -46,7 +46,8 @@ export function planImage(input: ImageRequestInput, context: PlanContext): Image
   return planChain<ImageModelEntry, ImagePlan>(requested, context, input.fallback, (chosen) => planFor(chosen, requested, input, context))
 }
 
-function planFor({ model, provider, warnings }: Chosen<ImageModelEntry>, requested: ImageModelEntry, input: ImageRequestInput, context: PlanContext): ImagePlan {
+function planFor(chosen: Chosen<ImageModelEntry>, requested: ImageModelEntry, input: ImageRequestInput, context: PlanContext): ImagePlan {
+  const { model, warnings } = chosen
   const size = parseSize(input.size)
   const requestSize = fitSize(model.sizes, size)
   if (!requestSize) checkSize(model, size)
@@ -56,25 +57,15 @@ function planFor({ model, provider, warnings }: Chosen<ImageModelEntry>, request
   if (toSizeText(requestSize) !== input.size) {
     warnings.push({ type: 'adjusted', setting: 'size', message: `${model.id} does not make ${input.size}: it was made at ${toSizeText(requestSize)} and scaled down.` })
   }
-  const seed = supported(model, 'seed', input.seed, warnings)
   const negativePrompt = supported(model, 'negativePrompt', input.negativePrompt, warnings)
   return {
     kind: 'image',
     task: 'generate',
-    requestedModel: requested.id,
-    model: model.id,
-    provider: provider.id,
-    vendorId: model.vendorId ?? model.id,
-    ...(model.family !== undefined && { family: model.family }),
-    prompt: input.prompt,
+    ...toCommonPlan(chosen, requested, input, context),
     size,
     requestSize,
     n: input.n,
-    ...(seed !== undefined && { seed }),
     ...(negativePrompt !== undefined && { negativePrompt }),
-    providerOptions: checkProviderOptions(input.providerOptions ?? {}, provider, context),
-    warnings,
-    fallbacks: [],
     estimatedCostMicros: estimateImages(model.price, requestSize, input.n),
     tokenPrice: imageTokenPrice(model.price),
   }

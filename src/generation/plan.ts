@@ -125,6 +125,23 @@ export function chooseModel<M extends Model>(requested: M, { catalog, providers,
   return { model: sandbox as M, provider: sandboxProvider, warnings }
 }
 
+/** What a plan says of its request and its model, whatever is to be made. */
+export function toCommonPlan({ model, provider, warnings }: Chosen<Model>, requested: Model, input: { prompt: string; seed?: number | undefined; providerOptions?: Record<string, Record<string, unknown>> | undefined }, context: PlanContext) {
+  const seed = supported(model, 'seed', input.seed, warnings)
+  return {
+    requestedModel: requested.id,
+    model: model.id,
+    provider: provider.id,
+    vendorId: model.vendorId ?? model.id,
+    ...(model.family !== undefined && { family: model.family }),
+    prompt: input.prompt,
+    ...(seed !== undefined && { seed }),
+    providerOptions: checkProviderOptions(input.providerOptions ?? {}, provider, context),
+    warnings,
+    fallbacks: [],
+  }
+}
+
 /** The value, or nothing and a warning where the model does not know the setting. */
 export function supported<T>(model: Model, setting: 'seed' | 'negativePrompt', value: T | undefined, warnings: Warning[]): T | undefined {
   if (value === undefined || model.supports[setting]) return value
@@ -133,7 +150,7 @@ export function supported<T>(model: Model, setting: 'seed' | 'negativePrompt', v
 }
 
 /** Options for other providers are passed over, since a stand-in or a successor may run; those of nobody are a mistake. */
-export function checkProviderOptions(options: Record<string, Record<string, unknown>>, provider: Provider, context: PlanContext): Record<string, unknown> {
+function checkProviderOptions(options: Record<string, Record<string, unknown>>, provider: Provider, context: PlanContext): Record<string, unknown> {
   const known = new Set([...context.providers.keys(), ...context.catalog.list().map((model) => model.provider)])
   const unknown = Object.keys(options).filter((id) => !known.has(id))
   const parsed = provider.optionsSchema.safeParse(options[provider.id] ?? {})

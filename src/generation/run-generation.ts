@@ -3,21 +3,15 @@
  * even beside itself, so any process can go on where another one stopped.
  */
 import type { ErrorCode } from '../errors.ts'
-import type { Logger } from '../log.ts'
-import type { FileStore, Media } from './files.ts'
 import { again, createOutcomes, DONE, isOpen, isUnderway, type RunResult } from './outcome.ts'
 import { modelOf, prepareCall } from './prepare-call.ts'
 import type { MediaModel, Output, Provider } from './provider.ts'
-import type { GenerationWork, Plan, Records, Submission } from './records.ts'
+import type { GenerationWork, Plan, Submission } from './records.ts'
 import { createOutputStore, type StoreOutputsOptions } from './store-outputs.ts'
 import { createSubmissionSteps, type StepResult, type SubmissionStepsOptions } from './submission-steps.ts'
 
 export interface GenerationRunnerOptions extends Omit<SubmissionStepsOptions, 'outcomes'>, Omit<StoreOutputsOptions, 'outcomes'> {
-  records: Records
-  files: FileStore
-  media: Media
   providers: ReadonlyMap<string, Provider>
-  logger: Logger
   /** Least pause before a failed store step is tried again. */
   storeRetryMs: number
 }

@@ -50,8 +50,6 @@ const FIRST_SETTLE_PAUSE_MS = 1000
 /** A provider whose list does not answer is asked more and more seldom. */
 const MAX_SETTLE_PAUSE_MS = 60_000
 
-export type SubmissionSteps = ReturnType<typeof createSubmissionSteps>
-
 export function createSubmissionSteps(options: SubmissionStepsOptions) {
   const { records, logger, outcomes, pace } = options
   const limit = () => ({ signal: AbortSignal.timeout(options.callTimeoutMs) })

@@ -4,7 +4,7 @@ import type { ErrorDetail } from '../errors.ts'
 import type { VideoModelEntry } from './catalog.ts'
 import type { PictureFit } from './files.ts'
 import { fromForm, jsonText, wholeNumber, yesOrNo } from './form-fields.ts'
-import { checkProviderOptions, findModel, MAX_SEED, modelIdSchema, promptSchema, providerOptionsSchema, planChain, refuseIfAny, supported, type Chosen, type CommonPlan, type PlanContext } from './plan.ts'
+import { findModel, MAX_SEED, modelIdSchema, promptSchema, providerOptionsSchema, planChain, refuseIfAny, toCommonPlan, type Chosen, type CommonPlan, type PlanContext } from './plan.ts'
 import { estimateVideo, videoTokenPrice } from './price.ts'
 import type { Warning } from './provider.ts'
 
@@ -47,29 +47,20 @@ export function planVideo(input: VideoRequestInput, hasFirstFrame: boolean, cont
   return planChain<VideoModelEntry, VideoPlan>(requested, context, input.fallback, (chosen) => planFor(chosen, requested, input, hasFirstFrame, context))
 }
 
-function planFor({ model, provider, warnings }: Chosen<VideoModelEntry>, requested: VideoModelEntry, input: VideoRequestInput, hasFirstFrame: boolean, context: PlanContext): VideoPlan {
+function planFor(chosen: Chosen<VideoModelEntry>, requested: VideoModelEntry, input: VideoRequestInput, hasFirstFrame: boolean, context: PlanContext): VideoPlan {
+  const { model, warnings } = chosen
   // A successor may be able to do less than what was asked for by its forerunner's name.
   refuseIfAny([...problemsOf(model, input), ...firstFrameProblems(model, hasFirstFrame)])
-  const seed = supported(model, 'seed', input.seed, warnings)
   const resolution = input.resolution ?? model.defaultResolution
   return {
     kind: 'video',
-    requestedModel: requested.id,
-    model: model.id,
-    provider: provider.id,
-    vendorId: model.vendorId ?? model.id,
-    ...(model.family !== undefined && { family: model.family }),
-    prompt: input.prompt,
+    ...toCommonPlan(chosen, requested, input, context),
     n: 1,
     duration: input.duration,
     aspectRatio: input.aspectRatio,
     resolution,
-    ...(seed !== undefined && { seed }),
     ...(model.supports.audio ? { generateAudio: input.generateAudio ?? false } : silent(model, input, warnings)),
     ...(hasFirstFrame && { firstFrameFit: { ratio: toRatio(input.aspectRatio), minSide: model.firstFrame.minSide, maxSide: model.firstFrame.maxSide } }),
-    providerOptions: checkProviderOptions(input.providerOptions ?? {}, provider, context),
-    warnings,
-    fallbacks: [],
     estimatedCostMicros: estimateVideo(model.price, resolution, input.duration),
     tokenPrice: videoTokenPrice(model.price, resolution),
   }
