@@ -7,8 +7,11 @@ const NEVER_SENT: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOTFOUND', 'E
 /** Whether the failure proves that the vendor was not reached. */
 export const wasNeverSent = (error: unknown): boolean => NEVER_SENT.has(networkCode(error))
 
-/** Statuses that something in between gives when it lost patience or the connection, whatever it writes into the body. */
-export const FROM_BETWEEN: ReadonlySet<number> = new Set([408, 499, 502, 504, 524])
+/**
+ * Statuses that something in between gives when it lost patience or the connection, whatever it writes into the body: 520,
+ * 522 and 524 are Cloudflare's, which writes JSON for those who ask for it.
+ */
+export const FROM_BETWEEN: ReadonlySet<number> = new Set([408, 499, 502, 504, 520, 522, 524])
 
 /** @throws {ProviderError} when the time is over before anything was sent: that is never paid. */
 export function checkTimeLeft(provider: string, signal: AbortSignal): void {

@@ -28,7 +28,7 @@ const MEANINGS: [pattern: RegExp, meaning: Meaning][] = [
   [/^(image_load_error|file_download_error|unsupported_image_format)/, UNREADABLE_FILE],
   [/^feature_not_supported/, { code: 'invalid_request', message: 'This model cannot do what was asked of it.' }],
   [/^(sequence_too_long|string_too_long)/, { code: 'invalid_request', message: 'The prompt is too long for this model.' }],
-  [/^(missing|value_error|greater_than|less_than|multiple_of|one_of)/, SETTING],
+  [/^(missing|extra_forbidden|value_error|greater_than|less_than|multiple_of|one_of)/, SETTING],
   [/^(request|startup|generation)_timeout/, TOO_SLOW],
   [/^runner_/, NO_RUNNER],
   [/^(internal_server_error|downstream_service_(error|unavailable))/, INTERNAL],
@@ -82,21 +82,23 @@ export function toRunError(answer: VendorAnswer, statusType?: string): ProviderE
   return isTold ? toError(answer, chargedForRun(answer.status, type ?? statusType), statusType) : undefined
 }
 
-/** "No charge for server errors" is promised; of a run that ended with a 4xx only a refused input is surely free. */
+/** "No charge for server errors" is promised; of a run that ended with a 4xx only an input that is known to be refused is surely free. */
 function chargedForRun(status: number, type: string | undefined): Charged {
-  return status >= 500 || !/^(content_policy|no_media|downstream)/.test(type ?? '') ? 'no' : 'unknown'
+  return status >= 500 || meaningOf(type)?.code === 'invalid_request' ? 'no' : 'unknown'
 }
+
+const meaningOf = (type: string | undefined): Meaning | undefined => MEANINGS.find(([pattern]) => pattern.test(type ?? ''))?.[1]
 
 function toError(answer: VendorAnswer, charged: Charged, statusType?: string): ProviderError {
   const { type = statusType, text } = readError(answer)
-  const known = MEANINGS.find(([pattern]) => pattern.test(type ?? ''))?.[1]
+  const known = meaningOf(type)
   const byStatus = answer.status === 403 && EXHAUSTED.test(text) ? MONEY : BY_STATUS.find(([fits]) => fits(answer.status))![1]
   const meaning = known ?? byStatus
   const retryAfterSeconds = retryAfterOf(answer.headers)
   return new ProviderError(meaning.code, meaning.message, {
     ...about(answer),
     charged,
-    isRetryable: isRetryable(answer.headers, meaning),
+    isRetryable: charged === 'no' && isRetryable(answer.headers, meaning),
     ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
     cause: causeOf(answer),
   })

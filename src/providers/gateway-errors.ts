@@ -62,6 +62,8 @@ interface VendorError {
   hasReasons: boolean
   /** OpenRouter's 402 that passes when calls under way have ended. */
   isPassing: boolean
+  /** Where OpenAI's moderation struck: `input`, `output` or `unknown`. */
+  stage?: string | undefined
 }
 
 /** What an answer tells of an error, in whichever envelope; undefined where it has none. */
@@ -74,19 +76,20 @@ export function readVendorError(data: unknown): VendorError | undefined {
   if (!inner && text === undefined && detail === undefined) return undefined
   const { metadata } = inner ?? {}
   const words = [inner?.code, metadata?.error_type, inner?.error_type, inner?.type, code, errorType, type].filter((word) => typeof word === 'string')
-  return { words, text: text ?? '', hasReasons: (metadata?.reasons ?? []).length > 0, isPassing: metadata?.limit_source === 'openrouter_in_flight_budget' }
+  return { words, text: text ?? '', hasReasons: (metadata?.reasons ?? []).length > 0, isPassing: metadata?.limit_source === 'openrouter_in_flight_budget', stage: inner?.moderation_details?.moderation_stage }
 }
 
 /** What an answer that means no becomes. */
 export function toStatusError(provider: string, { status, headers, data, providerRequestId }: { status: number; headers: Headers; data: unknown; providerRequestId: string | undefined }, purpose: Purpose): ProviderError {
   const error = readVendorError(data)
   const meaning = meaningOf(status, error)
-  const charged = purpose === 'look' ? 'no' : chargedBy(status, error, purpose)
-  const isLost = charged === 'unknown'
+  const isWithheld = purpose === 'create' && meaning === REFUSED && mayBeMade(error)
+  const charged = purpose === 'look' ? 'no' : isWithheld ? 'unknown' : chargedBy(status, error, purpose)
+  const isLost = charged === 'unknown' && !isWithheld
   return new ProviderError(isLost ? 'submission_unknown' : meaning.code, isLost ? 'The provider or something on the way to it failed. What was asked for may have been made and paid, so it was not asked for again.' : meaning.message, {
     provider,
     charged,
-    isRetryable: !isLost && (meaning.isRetryable ?? false),
+    isRetryable: charged === 'no' && (meaning.isRetryable ?? false),
     statusCode: status,
     providerRequestId,
     retryAfterSeconds: retryAfterOf(headers),
@@ -100,15 +103,15 @@ export function toStatusError(provider: string, { status, headers, data, provide
  */
 export function toInnerError(provider: string, error: VendorError, providerRequestId: string | undefined): ProviderError {
   const meaning = wordMeaning(error) ?? { code: 'provider_failed', message: 'The provider answered without a result.' }
-  const isProof = meaning.code !== 'content_refused' && meaning.code !== 'provider_failed'
-  return new ProviderError(meaning.code, meaning.message, { provider, charged: isProof ? 'no' : 'unknown', isRetryable: isProof && (meaning.isRetryable ?? false), statusCode: 200, providerRequestId, cause: new Error(describe(error, 200)) })
+  const isProof = meaning.code !== 'content_refused' && meaning.code !== 'provider_failed' && meaning.code !== 'provider_rate_limited'
+  return new ProviderError(meaning.code, meaning.message, { provider, charged: isProof ? 'no' : 'unknown', statusCode: 200, providerRequestId, cause: new Error(describe(error, 200)) })
 }
 
 /** A task that failed. @param charged what the vendor says of the bill. */
 export function toTaskError(provider: string, data: unknown, charged: Charged): ProviderError {
   const error = readVendorError(data)
-  const meaning = (error && wordMeaning(error)) ?? { code: 'provider_failed', message: 'The provider could not make this video. Try again.' }
-  return new ProviderError(meaning.code, meaning.message, { provider, charged, statusCode: 200, cause: new Error(describe(error, 200)) })
+  const meaning: Meaning = (error && wordMeaning(error)) ?? { code: 'provider_failed', message: 'The provider could not make this video. Try again.' }
+  return new ProviderError(meaning.code, meaning.message, { provider, charged, isRetryable: charged === 'no' && (meaning.isRetryable ?? false), statusCode: 200, cause: new Error(describe(error, 200)) })
 }
 
 function wordMeaning({ words, text }: VendorError): Meaning | undefined {
@@ -142,8 +145,19 @@ const BY_STATUS: [fits: (status: number) => boolean, meaning: Meaning][] = [
   [() => true, REFUSED_FOR_NO_REASON],
 ]
 
+/**
+ * Whether a picture may have been made before it was refused: OpenAI says where it struck, OpenRouter and the words of old
+ * mean the request; a later word or a sentence alone may mean either.
+ */
+function mayBeMade(error: VendorError | undefined): boolean {
+  if (error?.stage !== undefined) return error.stage !== 'input'
+  return !error?.hasReasons && !error?.words.some((word) => word === 'content_policy_violation' || word === 'refusal')
+}
+
 /** An error in the gateway's own envelope says that it did not accept, unless a task may go on behind it. */
 function chargedBy(status: number, error: VendorError | undefined, purpose: Purpose): Charged {
+  // one-api could not read what the vendor behind it said: it is no word of that one's.
+  if (status >= 500 && error?.words.includes('bad_response_status_code')) return 'unknown'
   if (FROM_BETWEEN.has(status) || error?.words.some((word) => LOST_BEHIND.has(word))) return 'unknown'
   // 303 says that what was asked for is elsewhere now.
   if (status === 303 || (status >= 500 && purpose === 'create-task')) return 'unknown'
@@ -154,11 +168,12 @@ function chargedBy(status: number, error: VendorError | undefined, purpose: Purp
 const describe = (error: VendorError | undefined, status: number): string => `${status} ${error?.words.join(' ') ?? ''}: ${error?.text.slice(0, 500) ?? ''}`
 
 const word = z.unknown().optional()
+const detailsSchema = z.object({ moderation_stage: z.string().optional() }).nullish().catch(undefined)
 const metadataSchema = z.object({ error_type: word, limit_source: word, reasons: z.array(z.unknown()).optional().catch(undefined) }).nullish().catch(undefined)
 
 /** `{"error": {…}}`, `{"error": "…"}`, `{"message", "code"}` and `{"detail": …}`. */
 const envelopeSchema = z.object({
-  error: z.union([z.string(), z.object({ message: word, code: word, type: word, error_type: word, metadata: metadataSchema })]).nullish().catch(undefined),
+  error: z.union([z.string(), z.object({ message: word, code: word, type: word, error_type: word, metadata: metadataSchema, moderation_details: detailsSchema })]).nullish().catch(undefined),
   message: word,
   detail: word,
   code: word,

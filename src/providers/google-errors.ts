@@ -72,9 +72,11 @@ export const isContentWord = (word: string): boolean => CONTENT_WORD.test(word)
 
 /** Statuses that something in between gives when it lost patience or the connection. */
 const FROM_BETWEEN = new Set([408, 499, 502])
-/** Words with which the vendor itself says that it failed, and so made and billed nothing. */
-const OWN_FAILURES = new Set(['INTERNAL', 'UNAVAILABLE', 'DEADLINE_EXCEEDED'])
-
+/**
+ * Words with which the vendor itself says that it failed, and so made and billed nothing. Not `DEADLINE_EXCEEDED`, which "may
+ * be returned even if the operation has completed successfully" (google.rpc.Code).
+ */
+const OWN_FAILURES = new Set(['INTERNAL', 'UNAVAILABLE'])
 
 const UNKNOWN_BILL = 'What was asked for may have been made and paid, so it was not asked for again.'
 
@@ -117,8 +119,8 @@ export function toFailureError(errors: readonly VendorFailure[], charged: Charge
   const code = String(first?.code ?? '')
   const word = (WORDS.get(code) ?? code).toUpperCase()
   const known = isContentWord(word) ? REFUSED : BY_WORD[word]
-  const { code: ours, message } = known ?? { code: 'provider_failed', message: 'The provider could not make this video. Try again.' }
-  return new ProviderError(ours, message, { provider: PROVIDER, charged, statusCode: 200, cause: new Error(`${code}: ${(first?.message ?? '').slice(0, MAX_CAUSE)}`) })
+  const { code: ours, message, isRetryable = false }: Meaning = known ?? { code: 'provider_failed', message: 'The provider could not make this video. Try again.' }
+  return new ProviderError(ours, message, { provider: PROVIDER, charged, isRetryable: isRetryable && charged === 'no', statusCode: 200, cause: new Error(`${code}: ${(first?.message ?? '').slice(0, MAX_CAUSE)}`) })
 }
 
 function meaningOf(status: number, vendor: VendorError | undefined): Meaning {

@@ -15,9 +15,9 @@ interface Meaning {
 const MEANINGS: [pattern: RegExp, meaning: Meaning][] = [
   [/^InputText.*PolicyViolation/, { code: 'content_refused', message: 'The provider refused the prompt because it may infringe copyright. Describe it in other words.' }],
   [/^InputImage.*PrivacyInformation/, { code: 'content_refused', message: 'The provider refused the picture because it may show a real person.' }],
-  [/^Input(Image|Video|Audio).*SensitiveContentDetected/, { code: 'content_refused', message: 'The provider refused the given file because of its content.' }],
-  [/^(InputText)?SensitiveContentDetected/, { code: 'content_refused', message: 'The provider refused the prompt because of its content. Change the wording and try again.' }],
-  [/^Output\w*SensitiveContentDetected/, { code: 'content_refused', message: 'The provider made a result and withheld it because of its content. Try again or change the prompt.' }],
+  [/^Input(Image|Video|Audio).*(SensitiveContentDetected|RiskDetection)/, { code: 'content_refused', message: 'The provider refused the given file because of its content.' }],
+  [/^(InputText)?(SensitiveContentDetected|RiskDetection)/, { code: 'content_refused', message: 'The provider refused the prompt because of its content. Change the wording and try again.' }],
+  [/^Output\w*(SensitiveContentDetected|RiskDetection)/, { code: 'content_refused', message: 'The provider made a result and withheld it because of its content. Try again or change the prompt.' }],
   [/^ContentSecurityDetectionError/, { code: 'provider_failed', message: "The provider's content check failed. Try again.", isRetryable: true }],
   [/^OutofContext/, { code: 'invalid_request', message: 'The prompt is too long for this model.' }],
   [/^(AuthenticationError|InvalidAccountStatus)/, { code: 'provider_misconfigured', message: "The provider does not accept this service's key. Tell the operator." }],
@@ -78,16 +78,35 @@ function chargedBy(status: number, known: Meaning | undefined): Charged {
   return known !== undefined || (status < 500 && status !== 409) ? 'no' : 'unknown'
 }
 
-/** An item that failed inside a 200: only pictures that were made are billed. */
-export function toItemError(error: { code?: string | null | undefined; message?: string | null | undefined } | null | undefined, providerRequestId: string | undefined): ProviderError {
-  const meaning = meaningOf(error?.code ?? '') ?? { code: 'provider_failed', message: 'The provider answered without a picture.' }
-  return new ProviderError(meaning.code, meaning.message, { provider: PROVIDER, charged: 'no', statusCode: 200, providerRequestId, cause: error ? new Error(`${error.code ?? ''}: ${error.message ?? ''}`) : undefined })
+/** What the vendor says inside a 200. */
+interface InnerError {
+  code?: string | null | undefined
+  message?: string | null | undefined
+}
+
+/**
+ * A 200 without a picture: only pictures that were made are billed.
+ * @param error of the item; undefined where it holds neither a picture nor an error.
+ * @param made how many pictures the vendor counts, where it tells.
+ */
+export function toItemError(error: InnerError | null | undefined, made: number | undefined, providerRequestId: string | undefined): ProviderError {
+  const meaning: Meaning = meaningOf(error?.code ?? '') ?? { code: 'provider_failed', message: 'The provider answered without a picture.' }
+  const told: Charged = error ? 'no' : 'unknown'
+  const charged = made === undefined ? told : made > 0 ? 'yes' : 'no'
+  return new ProviderError(meaning.code, meaning.message, {
+    provider: PROVIDER,
+    charged,
+    isRetryable: charged === 'no' && (meaning.isRetryable ?? false),
+    statusCode: 200,
+    providerRequestId,
+    cause: error ? new Error(`${error.code ?? ''}: ${error.message ?? ''}`) : undefined,
+  })
 }
 
 /** A task that failed: it is not billed. The same codes stand in it as in a refused call. */
-export function toTaskError(error: { code?: string | null | undefined; message?: string | null | undefined } | null | undefined): ProviderError {
-  const meaning = meaningOf(error?.code ?? '') ?? { code: 'provider_failed', message: 'The provider could not make this video. Try again.' }
-  return new ProviderError(meaning.code, meaning.message, { provider: PROVIDER, charged: 'no', statusCode: 200, cause: new Error(`${error?.code ?? ''}: ${error?.message ?? ''}`) })
+export function toTaskError(error: InnerError | null | undefined): ProviderError {
+  const meaning: Meaning = meaningOf(error?.code ?? '') ?? { code: 'provider_failed', message: 'The provider could not make this video. Try again.' }
+  return new ProviderError(meaning.code, meaning.message, { provider: PROVIDER, charged: 'no', isRetryable: meaning.isRetryable ?? false, statusCode: 200, cause: new Error(`${error?.code ?? ''}: ${error?.message ?? ''}`) })
 }
 
 const meaningOf = (vendorCode: string): Meaning | undefined => MEANINGS.find(([pattern]) => pattern.test(vendorCode))?.[1]

@@ -129,7 +129,7 @@ function toStarted(data: unknown, warnings: Warning[], providerRequestId: string
     else if (item.b64_json !== undefined) outputs.push({ type: 'bytes', bytes: Buffer.from(item.b64_json, 'base64') })
   }
   const refusal = parsed.data.data.find((item) => item.error)?.error ?? parsed.data.error
-  if (outputs.length === 0) throw toItemError(refusal, providerRequestId)
+  if (outputs.length === 0) throw toItemError(refusal, parsed.data.usage?.generated_images, providerRequestId)
   return { outputs, warnings, ...(providerRequestId !== undefined && { providerRequestId }) }
 }
 
@@ -139,4 +139,5 @@ const errorSchema = z.object({ code: z.string().nullish(), message: z.string().n
 const answerSchema = z.object({
   data: z.array(z.object({ url: z.string().min(1).optional(), b64_json: z.string().min(1).optional(), error: errorSchema.optional() })),
   error: errorSchema.nullish(),
+  usage: z.object({ generated_images: z.number().optional() }).nullish().catch(undefined),
 })

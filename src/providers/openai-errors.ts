@@ -63,11 +63,12 @@ export function toOpenAIError(error: unknown): ProviderError {
 type StatusError = InstanceType<typeof OpenAI.APIError> & { status: number; headers: Headers | undefined }
 
 function toStatusError(error: StatusError): ProviderError {
-  const isBlockedOutput = stageOf(error) === 'output'
-  const meaning = isBlockedOutput ? REFUSED_OUTPUT : meaningOf(error)
-  // What was withheld had been made, and nothing says that it is free.
-  const charged = isBlockedOutput ? 'unknown' : chargedBy(error)
-  const isLost = charged === 'unknown' && !isBlockedOutput
+  const stage = stageOf(error)
+  const meaning = stage === 'output' ? REFUSED_OUTPUT : meaningOf(error)
+  // What was withheld may have been made, and nothing says that it is free.
+  const isWithheld = stage === undefined ? error.code === 'moderation_blocked' : stage !== 'input'
+  const charged = isWithheld ? 'unknown' : chargedBy(error)
+  const isLost = charged === 'unknown' && !isWithheld
   return new ProviderError(isLost ? 'submission_unknown' : meaning.code, isLost ? 'The provider or something on the way to it failed. What was asked for may have been made and paid, so it was not asked for again.' : meaning.message, {
     provider: PROVIDER,
     charged,
@@ -93,7 +94,7 @@ function chargedBy({ status, error }: StatusError): Charged {
   return isOwn || (status < 500 && status !== 409) ? 'no' : 'unknown'
 }
 
-/** Where moderation struck; told only when it is known. */
+/** Where moderation struck: `input`, `output` or `unknown`; not always told. */
 function stageOf({ error }: StatusError): string | undefined {
   if (typeof error !== 'object' || error === null || !('moderation_details' in error)) return undefined
   const details = error.moderation_details

@@ -174,7 +174,7 @@ describe('fal', () => {
     }
 
     for (const [behaviour, made] of [
-      ['server-error', 0], ['proxy-error', 0], ['html', 0], ['redirect', 0], ['drop', 0], ['cut', 0],
+      ['server-error', 0], ['proxy-error', 0], ['overloaded', 0], ['gateway-error', 0], ['html', 0], ['redirect', 0], ['drop', 0], ['cut', 0],
       ['accept-drop', 1], ['accept-cut', 1], ['accept-500', 1], ['accept-502', 1], ['accept-html', 1], ['accept-nonsense', 1],
     ] as [FalBehaviour, number][]) {
       test(`${behaviour} leaves the outcome unknown`, async () => {
@@ -308,7 +308,8 @@ describe('fal', () => {
       face_detection_error: SETTING,
       feature_not_supported: SETTING,
       sequence_too_long: SETTING,
-      never_heard_of: SETTING,
+      // Told by its status, which does not say how far the run had come.
+      never_heard_of: ['invalid_request', false, 'unknown'],
       no_media_generated: ['provider_failed', false, 'unknown'],
       downstream_service_error: ['provider_failed', false, 'unknown'],
       internal_server_error: ['provider_failed', false, 'no'],
@@ -323,10 +324,12 @@ describe('fal', () => {
     }
     const cases: [behaviour: FalBehaviour, meaning: (string | boolean)[]][] = [
       ...Object.entries(meanings).map(([type, meaning]): [FalBehaviour, (string | boolean)[]] => [`run-${type}` as FalBehaviour, meaning]),
-      ['run-text', SETTING],
+      ['run-text', ['invalid_request', false, 'unknown']],
       ['run-text-500', ['provider_failed', false, 'no']],
       ['run-retryable', ['provider_failed', true, 'no']],
       ['run-final', ['provider_failed', false, 'no']],
+      // The vendor would repeat it; who pays for the first is not told.
+      ['run-behind-retryable', ['provider_failed', false, 'unknown']],
       ['run-user-timeout', ['operation_expired', false, 'no']],
       ['status-error', ['provider_failed', false, 'no']],
       ['status-error-type', ['provider_failed', true, 'no']],
@@ -346,7 +349,8 @@ describe('fal', () => {
       const model = image('fal-ai/flux-2-pro', 'flux-2')
       simulator.behave('ok')
       const state = await check(model, operationOf(await startImage(model)))
-      assert.ok(state.status === 'failed' && state.error.code === 'invalid_request')
+      assert.ok(state.status === 'failed')
+      assert.deepEqual([state.error.code, state.error.isRetryable, state.error.charged], SETTING)
     })
   })
 

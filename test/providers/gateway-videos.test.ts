@@ -119,21 +119,23 @@ describe('a gateway’s videos', () => {
     })
   }
 
-  const failures: [GatewayBehaviour, ErrorCode, Charged][] = [
+  const failures: [GatewayBehaviour, ErrorCode, Charged, isRetryable?: boolean][] = [
     ['task-failed', 'provider_failed', 'unknown'],
     ['task-no-error', 'provider_failed', 'unknown'],
     ['task-failed-moderation', 'content_refused', 'unknown'],
     ['task-failed-text', 'content_refused', 'unknown'],
     ['task-failed-free', 'provider_failed', 'no'],
     ['task-failed-paid', 'provider_failed', 'yes'],
+    ['task-failed-server', 'provider_failed', 'unknown'],
+    ['task-failed-server-free', 'provider_failed', 'no', true],
     ['task-expired', 'operation_expired', 'unknown'],
   ]
-  for (const [behaviour, code, charged] of failures) {
+  for (const [behaviour, code, charged, isRetryable = false] of failures) {
     for (const [family] of SHAPES) {
       test(`of ${family} that end with ${behaviour} have failed`, async () => {
         const state = await finish(await begin(family, behaviour), family)
         assert.ok(state.status === 'failed')
-        assert.deepEqual([state.error.code, state.error.charged, state.error.isRetryable], [code, charged, false])
+        assert.deepEqual([state.error.code, state.error.charged, state.error.isRetryable], [code, charged, isRetryable])
         assert.doesNotMatch(state.error.message, /vendor words|safety system/)
       })
     }
@@ -169,8 +171,13 @@ describe('a gateway’s videos', () => {
     ['overloaded', 'submission_unknown', 'unknown', false, 0],
     ['one-api-no-channel', 'submission_unknown', 'unknown', false, 0],
     ['proxy-error', 'submission_unknown', 'unknown', false, 0],
+    ['edge-error', 'submission_unknown', 'unknown', false, 0],
+    ['one-api-unread-500', 'submission_unknown', 'unknown', false, 0],
     ['rate-limit', 'provider_rate_limited', 'no', true, 0],
     ['moderation', 'content_refused', 'no', false, 0],
+    // Nothing is made while a task is only asked for.
+    ['moderation-untold', 'content_refused', 'no', false, 0],
+    ['moderation-text', 'content_refused', 'no', false, 0],
     ['openrouter-403-moderation', 'content_refused', 'no', false, 0],
     ['one-api-quota', 'provider_quota_reached', 'no', false, 0],
     ['envelope-flat', 'provider_quota_reached', 'no', false, 0],
@@ -178,6 +185,7 @@ describe('a gateway’s videos', () => {
     ['not-found', 'model_unavailable', 'no', false, 0],
     ['inner-quota', 'provider_quota_reached', 'no', false, 0],
     ['inner-refusal', 'content_refused', 'unknown', false, 0],
+    ['inner-overloaded', 'provider_rate_limited', 'unknown', false, 0],
   ]
   for (const [behaviour, code, charged, isRetryable, made] of starts) {
     for (const [family] of SHAPES) {

@@ -1,8 +1,8 @@
-/** What becomes of everything that goes wrong with Google's pictures, row by row of its error tables. */
+/** What becomes of everything that goes wrong with Google's pictures, and of videos that failed, row by row of its error tables. */
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { ProviderError } from '../../src/errors.ts'
-import type { ImageRequest, Provider, Started } from '../../src/generation/provider.ts'
+import type { ImageRequest, OperationState, Provider, Started } from '../../src/generation/provider.ts'
 import { createGoogle } from '../../src/providers/google.ts'
 import { startGoogleSimulator, type GoogleSimulator } from '../simulator/google.ts'
 
@@ -35,6 +35,7 @@ describe('Google errors', () => {
     ['no-image', 'content_refused', 'no'],
     ['image-other', 'content_refused', 'no'],
     ['moderation', 'content_refused', 'no'],
+    ['moderation-other', 'content_refused', 'no'],
     // Its usage says that a picture was made before it was withheld; or says nothing.
     ['image-safety-billed', 'content_refused', 'yes'],
     ['untold', 'content_refused', 'unknown'],
@@ -73,7 +74,8 @@ describe('Google errors', () => {
     ['daily-quota', 429, 'provider_quota_reached', 'no', false],
     ['server-error', 500, 'provider_failed', 'no', true],
     ['overloaded', 503, 'provider_failed', 'no', true],
-    ['deadline', 504, 'provider_timeout', 'no', true],
+    // The vendor's own word, and yet the picture may be done.
+    ['deadline', 504, 'submission_unknown', 'unknown', false],
     // Not in the vendor's own words: who knows what became of it.
     ['proxy-conflict', 409, 'submission_unknown', 'unknown', false],
     ['server-html', 500, 'submission_unknown', 'unknown', false],
@@ -164,6 +166,53 @@ describe('Google errors', () => {
     assert.match(everythingIn(error), /bad key \[key\]/)
     assert.ok(!everythingIn(error).includes(simulator.apiKey))
   })
+})
+
+describe('Google’s failed videos', () => {
+  let simulator: GoogleSimulator
+  before(async () => {
+    simulator = await startGoogleSimulator()
+  })
+  after(() => simulator.close())
+
+  async function endOf(word: string): Promise<OperationState> {
+    const model = createGoogle(simulator).video!({ vendorId: 'gemini-omni-1.2-flash' })
+    const { signal } = new AbortController()
+    simulator.behave(word)
+    const started = await model.start({ prompt: 'A boat drifts away', duration: 3, aspectRatio: '16:9', resolution: '720p', providerOptions: {} }, { signal, mark: {} })
+    assert.ok('operation' in started)
+    // The third look finds the end.
+    await model.check!(started.operation, { signal })
+    await model.check!(started.operation, { signal })
+    return await model.check!(started.operation, { signal })
+  }
+
+  /** The vendor's words, with their numbers where it may send those. */
+  const codes: [codes: (string | number)[], code: string, isRetryable: boolean][] = [
+    [['INVALID_ARGUMENT', 'invalid_argument', 3], 'invalid_request', false],
+    [['FAILED_PRECONDITION', 9], 'provider_misconfigured', false],
+    [['UNAUTHENTICATED', 16], 'provider_misconfigured', false],
+    [['PERMISSION_DENIED', 7], 'provider_misconfigured', false],
+    [['NOT_FOUND', 5], 'model_unavailable', false],
+    [['RESOURCE_EXHAUSTED', 8], 'provider_rate_limited', true],
+    [['INTERNAL', 13], 'provider_failed', true],
+    [['UNAVAILABLE', 14], 'provider_failed', true],
+    [['DEADLINE_EXCEEDED', 4], 'provider_timeout', true],
+    [['SAFETY', 'IMAGE_SAFETY', 'PROHIBITED_CONTENT', 'RECITATION', 'CONTENT_FILTERED'], 'content_refused', false],
+    [['NEVER_HEARD_OF', 99], 'provider_failed', false],
+  ]
+  for (const [words, code, isRetryable] of codes) {
+    for (const word of words) {
+      test(`a video that failed by ${word} is ${code}, and may be repeated only where it was free`, async () => {
+        for (const [billed, charged] of [['', 'no'], ['billed-', 'yes']] as const) {
+          const state = await endOf(`failed-${billed}code-${word}`)
+          assert.ok(state.status === 'failed')
+          assert.deepEqual([state.error.code, state.error.charged, state.error.isRetryable], [code, charged, isRetryable && charged === 'no'])
+          assert.doesNotMatch(state.error.message, /vendor text/)
+        }
+      })
+    }
+  }
 })
 
 /** The error with its causes, as a log would have them. */

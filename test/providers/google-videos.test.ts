@@ -118,10 +118,10 @@ describe('Google videos', () => {
     assert.equal(Buffer.from(state.outputs[0].bytes.subarray(4, 8)).toString(), 'ftyp')
   })
 
-  const ends: [word: string, code: string, charged: string][] = [
+  const ends: [word: string, code: string, charged: string, isRetryable?: boolean][] = [
     ['failed-safety', 'content_refused', 'no'],
-    ['failed-number', 'provider_rate_limited', 'no'],
-    ['failed-internal', 'provider_failed', 'no'],
+    ['failed-number', 'provider_rate_limited', 'no', true],
+    ['failed-internal', 'provider_failed', 'no', true],
     ['failed-billed', 'provider_failed', 'yes'],
     ['failed-silent', 'provider_failed', 'unknown'],
     ['incomplete', 'provider_failed', 'no'],
@@ -134,11 +134,11 @@ describe('Google videos', () => {
     ['no-output', 'provider_failed', 'unknown'],
     ['file-failed', 'output_unavailable', 'yes'],
   ]
-  for (const [word, code, charged] of ends) {
+  for (const [word, code, charged, isRetryable = false] of ends) {
     test(`a video that ends as ${word} is ${code}, charged: ${charged}`, async () => {
       const state = await endOf(await begin(word))
       assert.ok(state.status === 'failed')
-      assert.deepEqual([state.error.code, state.error.charged], [code, charged])
+      assert.deepEqual([state.error.code, state.error.charged, state.error.isRetryable], [code, charged, isRetryable])
       assert.doesNotMatch(state.error.message, /vendor text/)
     })
   }
@@ -161,7 +161,10 @@ describe('Google videos', () => {
     ['html', 'provider_failed', true],
     ['bad-interaction', 'invalid_request', false],
     ['auth', 'provider_misconfigured', false],
+    ['forbidden', 'provider_misconfigured', false],
+    ['quota', 'provider_quota_reached', false],
     ['rate-limit', 'provider_rate_limited', true],
+    ['daily-quota', 'provider_quota_reached', false],
     ['server-error', 'provider_failed', true],
     ['overloaded', 'provider_failed', true],
     ['deadline', 'provider_timeout', true],

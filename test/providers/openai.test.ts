@@ -136,6 +136,9 @@ describe('OpenAI', () => {
     ['no-code', 'invalid_request', 'no', false, 400],
     ['moderation', 'content_refused', 'no', false, 400],
     ['moderation-output', 'content_refused', 'unknown', false, 400],
+    // A picture may have been made before it was withheld.
+    ['moderation-unknown', 'content_refused', 'unknown', false, 400],
+    ['moderation-untold', 'content_refused', 'unknown', false, 400],
     ['moderation-old', 'content_refused', 'no', false, 400],
     ['auth', 'provider_misconfigured', 'no', false, 401],
     ['bad-organization', 'provider_misconfigured', 'no', false, 401],
@@ -150,6 +153,7 @@ describe('OpenAI', () => {
     ['billing-limit-400', 'provider_quota_reached', 'no', false, 400],
     ['server-error', 'provider_failed', 'no', true, 500],
     ['overloaded', 'provider_rate_limited', 'no', true, 503],
+    ['slow-down', 'provider_rate_limited', 'no', true, 503],
     ['gateway-error', 'submission_unknown', 'unknown', false, 504],
     ['proxy-error', 'submission_unknown', 'unknown', false, 502],
     ['proxy-unavailable', 'submission_unknown', 'unknown', false, 503],

@@ -179,7 +179,7 @@ describe('Replicate', () => {
     }
 
     for (const [behaviour, made] of [
-      ['server-error', 0], ['proxy-error', 0], ['html', 0], ['redirect', 0], ['drop', 0], ['cut', 0],
+      ['server-error', 0], ['proxy-error', 0], ['overloaded', 0], ['gateway-error', 0], ['html', 0], ['redirect', 0], ['drop', 0], ['cut', 0],
       ['accept-drop', 1], ['accept-cut', 1], ['accept-500', 1], ['accept-502', 1], ['accept-html', 1], ['accept-nonsense', 1],
     ] as [ReplicateBehaviour, number][]) {
       test(`${behaviour} leaves the outcome unknown, and the list tells it`, async () => {
@@ -271,10 +271,12 @@ describe('Replicate', () => {
     const ends: [behaviour: ReplicateBehaviour, code: string, isRetryable: boolean, charged: string][] = [
       ['run-nsfw', 'content_refused', false, 'unknown'],
       ['run-sensitive', 'content_refused', false, 'unknown'],
+      ['run-sensitive-code', 'content_refused', false, 'unknown'],
       ['run-policy', 'content_refused', false, 'unknown'],
       ['run-busy', 'provider_failed', false, 'unknown'],
       ['run-unavailable', 'provider_failed', false, 'unknown'],
       ['run-input', 'invalid_request', false, 'unknown'],
+      ['run-input-text', 'invalid_request', false, 'unknown'],
       ['run-code', 'provider_failed', false, 'unknown'],
       ['run-text', 'provider_failed', false, 'unknown'],
       ['run-silent', 'provider_failed', false, 'unknown'],

@@ -110,6 +110,9 @@ describe('Runway', () => {
 
     for (const [word, code, isRetryable] of [
       ['check-error', 'provider_failed', true],
+      ['check-proxy-error', 'provider_failed', true],
+      ['check-overloaded', 'provider_failed', true],
+      ['check-gateway-error', 'provider_failed', true],
       ['check-rate-limit', 'provider_rate_limited', true],
       ['check-html', 'provider_failed', true],
       ['check-drop', 'provider_failed', true],

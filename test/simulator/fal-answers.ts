@@ -24,6 +24,9 @@ export function sendRunError(response: ServerResponse, word: string, input: unkn
     case 'final':
       response.setHeader('x-fal-retryable', String(word === 'retryable'))
       return sendModelError(response, 'downstream_service_unavailable', input)
+    case 'behind-retryable':
+      response.setHeader('x-fal-retryable', 'true')
+      return sendModelError(response, 'downstream_service_error', input)
     case 'user-timeout':
       response.setHeader('x-fal-request-timeout-type', 'user')
       return sendPlatformError(response, 'request_timeout')
@@ -45,6 +48,8 @@ export function sendFault(response: ServerResponse, fault: string, key: string |
       response.setHeader('retry-after', '7')
       return sendJson(response, 429, { detail: 'Too many requests' })
     case 'server-error': return sendJson(response, 500, { detail: 'Internal server error', error_type: 'internal_error' })
+    case 'overloaded': return sendPlatformError(response, 'runner_scheduling_failure')
+    case 'gateway-error': return sendPlatformError(response, 'startup_timeout')
     case 'nonsense': return sendJson(response, 200, ['nonsense'])
     case 'redirect': return void response.writeHead(307, { location: 'https://elsewhere.example/' }).end()
     case 'html': return refuse('html', response)

@@ -1,7 +1,7 @@
 /** What the simulated fal can be told to do, by `behave()` or by a word in the prompt: `A cat sim:run-image-load-error`. */
 
 /** The submission is not accepted, or its answer is lost: nothing is made. */
-export const UNMADE = ['rate-limit', 'auth', 'forbidden', 'quota', 'no-credit', 'bad-request', 'moderation-at-once', 'not-found', 'server-error', 'proxy-error', 'html', 'redirect', 'drop', 'cut', 'hang'] as const
+export const UNMADE = ['rate-limit', 'auth', 'forbidden', 'quota', 'no-credit', 'bad-request', 'moderation-at-once', 'not-found', 'server-error', 'proxy-error', 'overloaded', 'gateway-error', 'html', 'redirect', 'drop', 'cut', 'hang'] as const
 /** The request is made, and its id is lost. */
 export const UNTOLD = ['accept-drop', 'accept-cut', 'accept-500', 'accept-502', 'accept-hang', 'accept-html', 'accept-nonsense'] as const
 /** A call about a request goes wrong once: `look-drop-once`, `result-html-once`, `cancel-server-error-once`. */
@@ -53,5 +53,5 @@ export type FalBehaviour =
   | (typeof UNTOLD)[number]
   | (typeof ENDS)[number]
   | `${(typeof CALLS)[number]}-${(typeof FAULTS)[number]}-once`
-  | `run-${ModelError | PlatformError | 'text' | 'text-500' | 'retryable' | 'final' | 'user-timeout'}`
+  | `run-${ModelError | PlatformError | 'text' | 'text-500' | 'retryable' | 'final' | 'behind-retryable' | 'user-timeout'}`
   | 'ok'

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { isOpenRouterVideo, type ReceivedCreate } from './gateway-rules.ts'
 
-export const TASK_WORDS = ['task-failed', 'task-failed-moderation', 'task-failed-text', 'task-failed-free', 'task-failed-paid', 'task-cancelled', 'task-expired', 'task-unknown-status', 'task-forgotten', 'task-forgotten-400', 'task-no-url', 'task-relative-url', 'task-unsigned-url', 'task-stray-url', 'task-no-error'] as const
+export const TASK_WORDS = ['task-failed', 'task-failed-moderation', 'task-failed-text', 'task-failed-free', 'task-failed-paid', 'task-failed-server', 'task-failed-server-free', 'task-cancelled', 'task-expired', 'task-unknown-status', 'task-forgotten', 'task-forgotten-400', 'task-no-url', 'task-relative-url', 'task-unsigned-url', 'task-stray-url', 'task-no-error'] as const
 export type TaskWord = (typeof TASK_WORDS)[number]
 
 export interface GatewayTask {
@@ -47,6 +47,8 @@ function toFailure(word: TaskWord): object {
     case 'task-failed-moderation': return { error: { code: 'moderation_blocked', message: 'vendor words' } }
     case 'task-failed-text': return { error: 'Rejected by the safety system' }
     case 'task-failed-free': return { error: 'vendor words', usage: { cost: 0, is_byok: false } }
+    case 'task-failed-server': return { error: { code: 'server', message: 'vendor words' } }
+    case 'task-failed-server-free': return { error: { code: 'server', message: 'vendor words' }, usage: { cost: 0, is_byok: false } }
     case 'task-failed-paid': return { error: 'vendor words', usage: { cost: 0.1, is_byok: false } }
     default: return { error: { code: 'internal_error', message: 'vendor words' } }
   }

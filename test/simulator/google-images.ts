@@ -16,7 +16,7 @@ const FINISHES = {
   'max-tokens': 'MAX_TOKENS',
 } as const
 
-export const PICTURE_WORDS = [...Object.keys(FINISHES), 'moderation', 'image-safety-billed', 'untold', 'empty', 'odd', 'thought'] as string[]
+export const PICTURE_WORDS = [...Object.keys(FINISHES), 'moderation', 'moderation-other', 'image-safety-billed', 'untold', 'empty', 'odd', 'thought'] as string[]
 
 const TOKENS: Record<string, number> = { '512': 747, '1K': 1120, '2K': 1680, '4K': 2520 }
 const SIDES: Record<string, number> = { '512': 512, '1K': 1024, '2K': 2048, '4K': 4096 }
@@ -37,6 +37,7 @@ export async function answerPicture(response: ServerResponse, model: string, ima
   const words = { role: 'model', parts: [{ text: 'Here is what I think.' }] }
   switch (word) {
     case 'moderation': return send(undefined, { promptFeedback: { blockReason: 'PROHIBITED_CONTENT' } })
+    case 'moderation-other': return send(undefined, { promptFeedback: { blockReason: 'OTHER' } })
     case 'image-safety-billed': return send({ finishReason: 'IMAGE_SAFETY' }, {}, tokens)
     case 'untold': return send({ finishReason: 'IMAGE_SAFETY' }, { usageMetadata: undefined })
     case 'empty': return send(undefined)

@@ -18,7 +18,7 @@ const ENDS: Record<string, string> = {
   'unknown-status': 'pondering',
 }
 
-export const INTERACTION_WORDS = [...Object.keys(ENDS), 'words-only', 'no-output', 'no-video', 'inline', 'foreign-link', 'file-processing', 'file-failed', 'file-gone', 'file-forbidden', 'forgotten', 'ends-on-cancel', 'cancel-billed', 'odd-look'] as string[]
+const INTERACTION_WORDS = [...Object.keys(ENDS), 'words-only', 'no-output', 'no-video', 'inline', 'foreign-link', 'file-processing', 'file-failed', 'file-gone', 'file-forbidden', 'forgotten', 'ends-on-cancel', 'cancel-billed', 'odd-look'] as string[]
 
 const ERRORS: Record<string, Json[]> = {
   'failed-safety': [{ code: 'PROHIBITED_CONTENT', message: 'The output was blocked (vendor text)' }],
@@ -26,6 +26,10 @@ const ERRORS: Record<string, Json[]> = {
   'failed-internal': [{ code: 'INTERNAL', message: 'internal (vendor text)' }],
   'failed-billed': [{ code: 'strange', message: 'strange (vendor text)' }],
 }
+
+/** It fails with any code of the vendor's: `failed-code-UNAVAILABLE`, and having billed it with `failed-billed-code-UNAVAILABLE`. */
+const FAILED_BY_CODE = /^failed-(billed-)?code-(.+)$/
+export const isInteractionWord = (word: string): boolean => INTERACTION_WORDS.includes(word) || FAILED_BY_CODE.test(word)
 
 /** Tokens of one second of 720p. */
 const TOKENS_PER_SECOND = 5783
@@ -53,6 +57,7 @@ export function statusOf(interaction: Interaction): string {
   if (interaction.heldAt !== undefined) return interaction.heldAt
   if (interaction.looks <= 1) return 'queued'
   if (interaction.looks === 2) return 'in_progress'
+  if ([...interaction.words].some((word) => FAILED_BY_CODE.test(word))) return 'failed'
   const end = [...interaction.words].find((word) => word in ENDS)
   return end === undefined ? 'completed' : ENDS[end]!
 }
@@ -63,7 +68,8 @@ export const secondsOf = ({ body }: Interaction): number => Number.parseInt(Stri
 export function describeInteraction(interaction: Interaction, origin: string, film: Buffer): Json {
   const { id, body, words, fileId } = interaction
   const status = statusOf(interaction)
-  const errors = Object.entries(ERRORS).find(([word]) => words.has(word))?.[1]
+  const code = [...words].map((word) => FAILED_BY_CODE.exec(word)?.[2]).find((one) => one !== undefined)
+  const errors = code === undefined ? Object.entries(ERRORS).find(([word]) => words.has(word))?.[1] : [{ code: /^\d+$/.test(code) ? Number(code) : code, message: 'vendor text' }]
   return {
     id,
     model: body.model,
@@ -92,7 +98,7 @@ function toUsage(interaction: Interaction, status: string): Json {
   const { words } = interaction
   const isMade = status === 'completed' && !words.has('words-only') && !words.has('no-output')
   if (words.has('no-output') || words.has('failed-silent') || ['queued', 'in_progress'].includes(status)) return {}
-  const tokens = isMade || words.has('failed-billed') || words.has('cancel-billed') ? secondsOf(interaction) * TOKENS_PER_SECOND : 0
+  const tokens = isMade || words.has('failed-billed') || [...words].some((word) => word.startsWith('failed-billed-code-')) || words.has('cancel-billed') ? secondsOf(interaction) * TOKENS_PER_SECOND : 0
   const text = words.has('words-only') ? 20 : 0
   return { usage: { total_input_tokens: 300, total_output_tokens: tokens + text, total_tokens: 300 + tokens + text, ...(tokens > 0 && { output_tokens_by_modality: [{ modality: 'video', tokens }] }) } }
 }

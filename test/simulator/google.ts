@@ -9,7 +9,7 @@ import { readBody, send, sendJson } from './answers.ts'
 import { film, type Ratio } from './films.ts'
 import { GOOGLE_LOSSES, GOOGLE_REFUSALS, isGoogleRefusal, loseAnswer, sendGoogleError, sendInteractionError, type GoogleLoss } from './google-answers.ts'
 import { answerPicture, PICTURE_WORDS } from './google-images.ts'
-import { createInteraction, describeInteraction, INTERACTION_WORDS, secondsOf, statusOf, type Interaction } from './google-interactions.ts'
+import { createInteraction, describeInteraction, isInteractionWord, secondsOf, statusOf, type Interaction } from './google-interactions.ts'
 import { checkGenerateContent, checkInteraction } from './google-rules.ts'
 import { createUploads, type SimulatedUpload } from './google-uploads.ts'
 import { wordsIn } from './misbehaviour.ts'
@@ -50,7 +50,7 @@ const isLoss = (word: string): word is GoogleLoss => (GOOGLE_LOSSES as readonly 
 /** The interaction is made, and its answer is a failure or none. */
 const ACCEPTED = /^accept-(.+)$/
 
-const KNOWN = (word: string): boolean => isGoogleRefusal(word) || isLoss(word) || PICTURE_WORDS.includes(word) || INTERACTION_WORDS.includes(word) || ACCEPTED.test(word)
+const KNOWN = (word: string): boolean => isGoogleRefusal(word) || isLoss(word) || PICTURE_WORDS.includes(word) || isInteractionWord(word) || ACCEPTED.test(word)
 
 export async function startGoogleSimulator({ port = 0, apiKey = 'AIza-simulated-key' }: { port?: number; apiKey?: string } = {}): Promise<GoogleSimulator> {
   const requests: SimulatedGoogleRequest[] = []

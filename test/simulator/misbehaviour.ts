@@ -5,8 +5,17 @@ import { sendError, sendJson } from './answers.ts'
 /** Answers that mean no. Nothing is made and nothing is billed. */
 export const REFUSALS = ['rate-limit', 'rate-limit-long', 'server-error', 'proxy-error', 'gateway-error', 'proxy-conflict', 'html', 'moderation', 'auth', 'quota', 'overdue', 'not-found'] as const
 export type Refusal = (typeof REFUSALS)[number]
+/** Any row of ModelArk's error table, by its status and code: `error-400-MissingParameter.size`. */
+export type NamedError = `error-${number}-${string}`
 
-export function refuse(refusal: Refusal, response: ServerResponse): void {
+const NAMED_ERROR = /^error-(\d{3})-(.+)$/
+export const isNamedError = (word: string): word is NamedError => NAMED_ERROR.test(word)
+
+export function refuse(refusal: Refusal | NamedError, response: ServerResponse): void {
+  if (isNamedError(refusal)) {
+    const [, status, code] = NAMED_ERROR.exec(refusal)!
+    return sendError(response, Number(status), code!, 'vendor words')
+  }
   switch (refusal) {
     case 'rate-limit': return sendError(response, 429, 'ModelAccountRpmRateLimitExceeded', 'The requests per minute (RPM) limit is exceeded')
     case 'rate-limit-long':

@@ -6,11 +6,13 @@ import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import sharp from 'sharp'
 import { readBody, send, sendError, sendJson } from './answers.ts'
-import { LOSSES, lose, refuse, REFUSALS, wordsIn, type Loss, type Refusal } from './misbehaviour.ts'
+import { isNamedError, LOSSES, lose, refuse, REFUSALS, wordsIn, type Loss, type NamedError, type Refusal } from './misbehaviour.ts'
 import { checkImageRequest } from './modelark-rules.ts'
 
 /** What the create call does instead of answering well. */
-export type CreateBehaviour = Refusal | Loss | 'output-moderation' | 'item-error' | 'b64' | 'empty'
+export type CreateBehaviour = Refusal | NamedError | Loss | ItemError | 'output-moderation' | 'item-error' | 'item-odd' | 'item-billed' | 'b64' | 'empty' | 'empty-unmade'
+/** An error of any code in the place of a picture: `item-error-InternalServiceError`. */
+export type ItemError = `item-error-${string}`
 /** What the file behind the answered link does. */
 export type FileBehaviour = 'file-html' | 'file-svg' | 'file-huge' | 'file-endless' | 'file-redirect-inward' | 'file-redirect-loop' | 'file-expired' | 'file-cut' | 'file-truncated' | 'file-error-once' | 'file-inward' | 'file-wrong-type' | 'file-hang' | 'file-hang-once' | 'file-bomb'
 export type Behaviour = CreateBehaviour | FileBehaviour
@@ -39,7 +41,9 @@ export interface ImageSimulationOptions {
 }
 
 const HUGE_BYTES = 200 * 1024 * 1024
-const CREATE: ReadonlySet<string> = new Set([...REFUSALS, ...LOSSES, 'output-moderation', 'item-error', 'empty'])
+const CREATE: ReadonlySet<string> = new Set([...REFUSALS, ...LOSSES, 'output-moderation', 'item-error', 'item-odd', 'item-billed', 'empty', 'empty-unmade'])
+const isCreate = (word: string): word is Exclude<CreateBehaviour, 'b64'> => CREATE.has(word) || isNamedError(word) || isItemError(word)
+const isItemError = (word: string): word is ItemError => word.startsWith('item-error-')
 
 interface StoredFile {
   width: number
@@ -72,7 +76,7 @@ export function createImageSimulation(options: ImageSimulationOptions): ImageSim
     const problem = checkImageRequest(body)
     if (problem) return sendError(response, problem.status, problem.code, problem.message)
     const behaviour = next.shift() ?? behaviourOf(String(body.prompt))
-    if (CREATE.has(behaviour)) return misbehave(behaviour as CreateBehaviour, response, () => billed++)
+    if (isCreate(behaviour)) return misbehave(behaviour, response, () => billed++)
     if (options.latencyMs) await sleep(options.latencyMs)
     const [width, height] = String(body.size).split('x').map(Number) as [number, number]
     billed++
@@ -135,9 +139,15 @@ export function createImageSimulation(options: ImageSimulationOptions): ImageSim
 }
 
 function misbehave(behaviour: CreateBehaviour, response: ServerResponse, bill: () => void): void {
+  const sendItem = (item: object, made: number) => sendJson(response, 200, { model: 'm', created: 0, data: [item], usage: { generated_images: made, output_tokens: 0, total_tokens: 0 } })
+  if (isItemError(behaviour)) return sendItem({ error: { code: behaviour.slice('item-error-'.length), message: 'vendor words' } }, 0)
   switch (behaviour) {
     case 'output-moderation': return sendError(response, 400, 'OutputImageSensitiveContentDetected', 'The request failed because the output image may contain sensitive information.')
-    case 'item-error': return sendJson(response, 200, { model: 'm', created: 0, data: [{ error: { code: 'OutputImageSensitiveContentDetected', message: 'withheld' } }], usage: { generated_images: 0, output_tokens: 0, total_tokens: 0 } })
+    case 'item-error': return sendItem({ error: { code: 'OutputImageSensitiveContentDetected', message: 'withheld' } }, 0)
+    case 'item-odd': case 'item-billed':
+      bill()
+      return behaviour === 'item-billed' ? sendItem({ size: '1024x1024' }, 1) : sendJson(response, 200, { model: 'm', created: 0, data: [{ size: '1024x1024' }] })
+    case 'empty-unmade': return sendJson(response, 200, { model: 'm', created: 0, data: [], usage: { generated_images: 0, output_tokens: 0, total_tokens: 0 } })
     case 'empty': return sendJson(response, 200, { model: 'm', created: 0, data: [] })
     case 'b64': return
     // The picture is made and billed, and the answer is lost.

@@ -1,6 +1,6 @@
 /** A simulated video task: what is remembered of it, how it ages, and how ModelArk describes it. */
 import type { VideoOrder } from './modelark-video-rules.ts'
-import type { VideoBehaviour } from './modelark-video-words.ts'
+import { isTaskError, type VideoBehaviour } from './modelark-video-words.ts'
 
 export interface SimulatedTask {
   id: string
@@ -80,7 +80,7 @@ export function statusOf(task: TaskRecord, clock: TaskClock): string {
 
 /** The status in which a task ends when nobody cancels it. */
 export function endOf({ behaviours }: SimulatedTask): string {
-  if (behaviours.has('task-failed') || behaviours.has('task-failed-internal')) return 'failed'
+  if (behaviours.has('task-failed') || behaviours.has('task-failed-internal') || [...behaviours].some(isTaskError)) return 'failed'
   if (behaviours.has('task-expired')) return 'expired'
   return behaviours.has('task-cancelled') ? 'cancelled' : 'succeeded'
 }
@@ -123,6 +123,8 @@ export function describe(task: TaskRecord, status: string, { clock, origin, toke
 }
 
 function toError(behaviours: ReadonlySet<VideoBehaviour>): { code: string; message: string } {
+  const named = [...behaviours].find(isTaskError)
+  if (named) return { code: named.slice('task-error-'.length), message: 'vendor words' }
   return behaviours.has('task-failed')
     ? { code: 'OutputVideoSensitiveContentDetected', message: 'The request failed because the output video may contain sensitive information. Request id: 021secretvendorid' }
     : { code: 'InternalServiceError', message: 'The service encountered an unexpected internal error. Request id: 021secretvendorid' }

@@ -1,5 +1,5 @@
 /** The words that make video tasks misbehave. Several may be given to one task; what none asks for goes well. */
-import { LOSSES, REFUSALS } from './misbehaviour.ts'
+import { isNamedError, LOSSES, REFUSALS, type NamedError } from './misbehaviour.ts'
 
 /** The create call is refused, or its answer lost, and no task is made. `queue-full` is a quota too. */
 export const UNMADE = [...REFUSALS, ...LOSSES, 'queue-full'] as const
@@ -17,7 +17,10 @@ export const TASK = ['task-failed', 'task-failed-internal', 'task-expired', 'tas
 export const FILE = ['file-html', 'file-wrong-type', 'file-huge', 'file-endless', 'file-inward', 'file-redirect-inward', 'file-redirect-loop', 'file-expired', 'file-cut', 'file-cut-once', 'file-truncated', 'file-error-once', 'file-hang', 'file-hang-once'] as const
 
 const WORDS = [...UNMADE, ...UNTOLD, ...LIST, ...TASK, ...FILE] as const
-export type VideoBehaviour = (typeof WORDS)[number]
+/** The task fails with an error of any code: `task-error-OutputVideoSensitiveContentDetected`. */
+export type TaskError = `task-error-${string}`
+export type VideoBehaviour = (typeof WORDS)[number] | NamedError | TaskError
 
 const known: ReadonlySet<string> = new Set(WORDS)
-export const isVideoBehaviour = (word: string): word is VideoBehaviour => known.has(word)
+export const isTaskError = (word: string): word is TaskError => word.startsWith('task-error-')
+export const isVideoBehaviour = (word: string): word is VideoBehaviour => known.has(word) || isNamedError(word) || isTaskError(word)

@@ -5,7 +5,7 @@
 import { randomInt } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { readBody, sendError, sendJson } from './answers.ts'
-import { lose, LOSSES, refuse, REFUSALS, wordsIn } from './misbehaviour.ts'
+import { isNamedError, lose, LOSSES, refuse, REFUSALS, wordsIn } from './misbehaviour.ts'
 import { tellCallback } from './modelark-callbacks.ts'
 import type { SimulatedRequest } from './modelark-images.ts'
 import { toListQuery } from './modelark-task-list.ts'
@@ -129,7 +129,7 @@ export function createVideoSimulation(options: VideoSimulationOptions): VideoSim
     if ('code' in order) return sendError(response, order.status, order.code, order.message)
     const behaviours = next.shift() ?? new Set(wordsIn(prompt).filter(isVideoBehaviour))
     if (behaviours.has('queue-full')) return sendError(response, 429, 'QuotaExceeded', 'The task queue of your account is full.')
-    const refusal = REFUSALS.find((word) => behaviours.has(word))
+    const refusal = REFUSALS.find((word) => behaviours.has(word)) ?? [...behaviours].find(isNamedError)
     if (refusal) return refuse(refusal, response)
     const loss = LOSSES.find((word) => behaviours.has(word))
     if (loss) return lose(loss, response, '{"id":"cgt-')

@@ -20,6 +20,8 @@ const REFUSALS = {
   'context-length': [400, 'context_length_exceeded', 'invalid_request_error'],
   moderation: [400, 'moderation_blocked', 'image_generation_user_error'],
   'moderation-output': [400, 'moderation_blocked', 'image_generation_user_error'],
+  'moderation-unknown': [400, 'moderation_blocked', 'image_generation_user_error'],
+  'moderation-untold': [400, 'moderation_blocked', 'image_generation_user_error'],
   'moderation-old': [400, 'content_policy_violation', 'invalid_request_error'],
   'user-error': [400, null, 'image_generation_user_error'],
   'no-code': [400, null, 'invalid_request_error'],
@@ -36,6 +38,7 @@ const REFUSALS = {
   'billing-limit-400': [400, 'billing_hard_limit_reached', 'invalid_request_error'],
   'server-error': [500, 'server_error', 'server_error'],
   overloaded: [503, null, 'server_error'],
+  'slow-down': [503, 'slow_down', 'server_error'],
   'gateway-error': [504, null, 'server_error'],
 } as const satisfies Record<string, [status: number, code: string | null, type: string]>
 
@@ -134,7 +137,7 @@ function refuse(refusal: Refusal, response: ServerResponse): void {
   const [status, code, type] = REFUSALS[refusal]
   if (refusal === 'rate-limit') response.setHeader('retry-after-ms', '1500')
   if (refusal === 'rate-limit-tokens') response.setHeader('retry-after', '7')
-  const stage = refusal === 'moderation' ? 'input' : refusal === 'moderation-output' ? 'output' : undefined
+  const stage = refusal === 'moderation' ? 'input' : /^moderation-(output|unknown)$/.exec(refusal)?.[1]
   sendJson(response, status, { error: { message: `vendor words for ${refusal}`, type, param: null, code, ...(stage !== undefined && { moderation_details: { moderation_stage: stage, categories: ['violence'] } }) } })
 }
 

@@ -24,6 +24,8 @@ export function sendFault(response: ServerResponse, fault: string, echo: string,
       return sendJson(response, 429, { detail: 'Request was throttled. Your rate limit resets in ~30s.' })
     case 'rate-limit-text': return sendJson(response, 429, { detail: 'Request was throttled. Your rate limit resets in ~30s.' })
     case 'server-error': return sendJson(response, 500, { detail: 'Internal server error' })
+    case 'overloaded': return sendJson(response, 503, { detail: 'Service unavailable' })
+    case 'gateway-error': return sendJson(response, 504, { detail: 'Gateway timeout' })
     case 'nonsense': return sendJson(response, 200, ['nonsense'])
     case 'redirect': return void response.writeHead(307, { location: 'https://elsewhere.example/' }).end()
     case 'html': return refuse('html', response)

@@ -31,7 +31,7 @@ export const FAILURES = {
 /** Where a task stays or what else is told of it. */
 export const TASK = ['pending', 'throttled', 'running', 'cancelled', 'unknown-state', 'forgotten', 'no-cost'] as const
 /** What the next look is answered, once. */
-export const LOOK = ['check-error', 'check-rate-limit', 'check-html', 'check-drop', 'check-cut', 'check-auth', 'check-page-404'] as const
+export const LOOK = ['check-error', 'check-proxy-error', 'check-overloaded', 'check-gateway-error', 'check-rate-limit', 'check-html', 'check-drop', 'check-cut', 'check-auth', 'check-page-404'] as const
 
 export type RunwayWord = RunwayRefusal | Loss | (typeof ACCEPTED)[number] | keyof typeof FAILURES | (typeof TASK)[number] | (typeof LOOK)[number]
 

@@ -104,6 +104,9 @@ export async function startRunwaySimulator(options: { port?: number; apiKey?: st
     const fault = first ? LOOK.find((word) => task.words.has(word)) : undefined
     switch (fault) {
       case 'check-error': return refuseRunway('server-error', response)
+      case 'check-proxy-error': return refuseRunway('proxy-error', response)
+      case 'check-overloaded': return refuseRunway('overloaded', response)
+      case 'check-gateway-error': return refuseRunway('gateway-error', response)
       case 'check-rate-limit': return refuseRunway('rate-limit', response)
       case 'check-html': return refuseRunway('html', response)
       case 'check-auth': return refuseRunway('auth', response)
