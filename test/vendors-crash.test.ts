@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import sharp from 'sharp'
+import { startBflSimulator } from './simulator/black-forest-labs.ts'
 import { startFalSimulator } from './simulator/fal.ts'
 import { startGatewaySimulator } from './simulator/gateway.ts'
 import { startGoogleSimulator } from './simulator/google.ts'
@@ -45,13 +46,14 @@ describe('kill -9 of a worker that works with', () => {
   let picture: Buffer
 
   before(async () => {
-    const [runway, fal, replicate, google, gateway] = await Promise.all([startRunwaySimulator(), startFalSimulator(), startReplicateSimulator(), startGoogleSimulator(), startGatewaySimulator()])
+    const [runway, fal, replicate, google, gateway, bfl] = await Promise.all([startRunwaySimulator(), startFalSimulator(), startReplicateSimulator(), startGoogleSimulator(), startGatewaySimulator(), startBflSimulator()])
     vendors.push(
       { name: 'Runway', simulator: runway, key: 'RUNWAYML_API_SECRET', address: 'RUNWAYML_BASE_URL', model: 'gen4.5', fields: {}, withPicture: false, finds: false },
       { name: 'fal', simulator: fal, key: 'FAL_KEY', address: 'FAL_BASE_URL', model: 'stable-video', fields: { duration: '4' }, withPicture: true, finds: false },
       { name: 'Replicate', simulator: replicate, key: 'REPLICATE_API_TOKEN', address: 'REPLICATE_BASE_URL', model: 'bytedance/seedance-1-pro', fields: {}, withPicture: false, finds: true },
       { name: 'Google', simulator: google, key: 'GEMINI_API_KEY', address: 'GEMINI_BASE_URL', model: 'gemini-omni-1.2-flash', fields: {}, withPicture: false, finds: false },
       { name: 'a gateway', simulator: gateway, key: 'GATEWAY_API_KEY', address: 'GATEWAY_BASE_URL', model: 'wan-2.1', fields: {}, withPicture: false, finds: false },
+      { name: 'Black Forest Labs', simulator: bfl, key: 'BFL_API_KEY', address: 'BFL_BASE_URL', model: 'flux-3-video', fields: {}, withPicture: true, finds: false },
     )
     env = { ...ENV }
     for (const { key, address, simulator } of vendors) Object.assign(env, { [key]: simulator.apiKey, [address]: simulator.baseURL })
@@ -73,9 +75,9 @@ describe('kill -9 of a worker that works with', () => {
     return started
   }
 
-  for (const index of [0, 1, 2, 3, 4]) {
+  for (const index of [0, 1, 2, 3, 4, 5]) {
     for (const [name, words, moment] of POINTS) {
-      test(`vendor ${index + 1} of 5, ${name}`, async () => {
+      test(`vendor ${index + 1} of 6, ${name}`, async () => {
         const vendor = vendors[index]!
         const doomed = await start(['worker'], { ...env, DATABASE_URL: supabase.databaseUrl.replace(/:\d+\/postgres$/, `:${proxy.port}/postgres`) })
         const struck = proxy.arm(words, moment, () => void doomed.child.kill('SIGKILL'))

@@ -1,5 +1,6 @@
 /** Every model that the service knows without being told; the first of a kind is its default. */
 import type { ModelInput } from './catalog.ts'
+import { blackForestLabsModels } from './models/black-forest-labs.ts'
 import { falModels, openFalModels } from './models/fal.ts'
 import { gatewayModels, openGatewayModels } from './models/gateway.ts'
 import { googleModels } from './models/google.ts'
@@ -17,6 +18,7 @@ export const models: readonly ModelInput[] = [
   ...stabilityModels,
   ...falModels,
   ...replicateModels,
+  ...blackForestLabsModels,
   ...gatewayModels,
 ]
 

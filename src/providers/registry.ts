@@ -1,5 +1,6 @@
 /** Every provider, one entry each. Configuration reads its list of keys from here. */
 import type { Provider, ProviderConfig, ProviderSetting } from '../generation/provider.ts'
+import { blackForestLabsSetting, createBlackForestLabs } from './black-forest-labs.ts'
 import { createFal, falSetting } from './fal.ts'
 import { createGateway, gatewaySetting } from './gateway.ts'
 import { createGoogle, googleSetting } from './google.ts'
@@ -22,6 +23,7 @@ const registry: readonly Registration[] = [
   { setting: stabilitySetting, create: createStability },
   { setting: falSetting, create: createFal },
   { setting: replicateSetting, create: createReplicate },
+  { setting: blackForestLabsSetting, create: createBlackForestLabs },
   { setting: googleSetting, create: createGoogle },
 ]
 

@@ -75,7 +75,8 @@ function toLostCall(error: unknown, provider: string, isPaid: boolean): Provider
   return toLostCallError(provider, error)
 }
 
-function parseJson(text: string): unknown {
+/** Undefined for what is no JSON. */
+export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text) as unknown
   } catch {

@@ -1,4 +1,5 @@
-/** The harnesses of the vendors that have a queue for everything, and of Stability. */
+/** The harnesses of the vendors that have a queue for everything, of Stability and of Black Forest Labs. */
+import { startBflSimulator } from '../simulator/black-forest-labs.ts'
 import { startFalSimulator } from '../simulator/fal.ts'
 import { startReplicateSimulator } from '../simulator/replicate.ts'
 import { startRunwaySimulator } from '../simulator/runway.ts'
@@ -173,4 +174,38 @@ export async function replicate(): Promise<Bench> {
     },
     tracks: [track('pictures', textToImage('black-forest-labs/flux-schnell')), track('videos', textToVideo('bytedance/seedance-1-pro'))],
   }
+}
+
+export async function bfl(): Promise<Bench> {
+  const simulator = await startBflSimulator()
+  const say = (word: Extract<Parameters<typeof simulator.behave>[0], string>): Fault => () => simulator.behave(word)
+  const track: Track = {
+    name: 'videos',
+    job: textToVideo('flux-3-video'),
+    created: simulator.created,
+    errors: errorCases({
+      // Told once it is looked for; neither is charged.
+      'input moderation': { fault: say('request-moderated') },
+      'output moderation': { fault: say('content-moderated') },
+      'rate limit': { fault: say('rate-limit') },
+      quota: { fault: say('quota') },
+      'unknown model': { model: { vendorId: 'flux-9-video' } },
+      "vendor's server error": { fault: say('server-error'), charged: 'unknown' },
+      'proxy error': { fault: say('proxy-error') },
+    }),
+    lost: [...losses(say, true, ['accept-drop', 'accept-cut', 'accept-500', 'accept-502', 'accept-html', 'accept-nonsense', 'accept-hang']), ...losses(say, false, ['drop', 'redirect', 'bad-id', 'proxy-conflict'])],
+    tasks: {
+      stay: (status) => ({ release: simulator.hold(status === 'queued' ? 'Pending' : 'Generating'), goesOn: true }),
+      states: [
+        { name: 'failed', fault: say('error'), status: 'failed', code: 'provider_failed', charged: 'unknown' },
+        { name: 'failed, and free', fault: () => simulator.behave(['failed', 'free']), status: 'failed', code: 'provider_failed', charged: 'no' },
+        { name: 'failed, and billed', fault: () => simulator.behave(['error', 'billed']), status: 'failed', code: 'provider_failed', charged: 'yes' },
+        { name: 'without a file', fault: say('no-sample'), status: 'failed', code: 'output_invalid', charged: 'yes' },
+        { name: 'unknown', fault: say('unknown-state'), status: 'unknown' },
+      ],
+      forgotten: say('forgotten'),
+      looks: [...looksOf(say, ['look-server-error-once', 'look-proxy-error-once', 'look-rate-limit-once', 'look-html-once', 'look-nonsense-once', 'look-page-404-once', 'look-redirect-once', 'look-drop-once', 'look-cut-once', 'look-hang-once']), { name: 'look-auth-once', fault: say('look-auth-once'), code: 'provider_misconfigured' }],
+    },
+  }
+  return { ...simulator, offers: { 'text to video': track.job, 'image to video': imageToVideo('flux-3-video') }, tracks: [track] }
 }

@@ -5,7 +5,7 @@ import { startModelArkSimulator } from '../simulator/modelark.ts'
 import { startOpenAISimulator } from '../simulator/openai.ts'
 import { errorCases, looksOf, losses, type Bench, type Fault, type Track } from './harness.ts'
 import { edit, imageToVideo, textToImage, textToVideo } from './jobs.ts'
-import { fal, replicate, runway, stability } from './more-providers.ts'
+import { bfl, fal, replicate, runway, stability } from './more-providers.ts'
 
 async function modelark(): Promise<Bench> {
   const simulator = await startModelArkSimulator({ runningMs: 0 })
@@ -195,4 +195,4 @@ async function google(): Promise<Bench> {
 }
 
 /** By the provider's id. */
-export const benches: Readonly<Record<string, () => Promise<Bench>>> = { modelark, openai, gateway, runway, stability, fal, replicate, google }
+export const benches: Readonly<Record<string, () => Promise<Bench>>> = { modelark, openai, gateway, runway, stability, fal, replicate, google, bfl }

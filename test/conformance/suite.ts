@@ -63,7 +63,8 @@ export async function runSuite(bench: Bench, create: CreateProvider, step: Step)
     const other = column === 'edit' ? edit : column === 'remove background' ? removeBackground : undefined
     // Not shown as a column of its own: what is not offered must not be paid for either.
     if (pictures && other) await step('errors', `${column} is refused unpaid`, async () => failedStart(trackOf(pictures), { code: 'invalid_request', charged: 'no', isRetryable: false }, { isMade: false }))
-    if (!other) await step('errors', `${column} is not there`, async () => assert.equal(create().video, undefined))
+    const kind = column.endsWith('video') ? 'video' : 'image'
+    if (!other) await step('errors', `${column} is not there`, async () => assert.equal(create()[kind], undefined))
 
     function trackOf({ model }: { model: { vendorId: string } }): Track {
       return { ...bench.tracks[0]!, job: other!(model.vendorId) }

@@ -4,6 +4,7 @@ import { mkdtemp, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import sharp from 'sharp'
+import { startBflSimulator, type BflSimulator } from '../simulator/black-forest-labs.ts'
 import { startFalSimulator, type FalSimulator } from '../simulator/fal.ts'
 import { startGatewaySimulator, type GatewaySimulator } from '../simulator/gateway.ts'
 import { startGoogleSimulator, type GoogleSimulator } from '../simulator/google.ts'
@@ -25,13 +26,13 @@ interface Answer {
 }
 
 describe('the vendors', () => {
-  let vendors: { openai: OpenAISimulator; google: GoogleSimulator; runway: RunwaySimulator; stability: StabilitySimulator; fal: FalSimulator; replicate: ReplicateSimulator; gateway: GatewaySimulator }
+  let vendors: { openai: OpenAISimulator; google: GoogleSimulator; runway: RunwaySimulator; stability: StabilitySimulator; fal: FalSimulator; replicate: ReplicateSimulator; gateway: GatewaySimulator; bfl: BflSimulator }
   let service: TestService
   let user: TestUser
   let picture: Buffer
   before(async () => {
-    const [openai, google, runway, stability, fal, replicate, gateway] = await Promise.all([startOpenAISimulator(), startGoogleSimulator(), startRunwaySimulator(), startStabilitySimulator(), startFalSimulator(), startReplicateSimulator(), startGatewaySimulator()])
-    vendors = { openai, google, runway, stability, fal, replicate, gateway }
+    const [openai, google, runway, stability, fal, replicate, gateway, bfl] = await Promise.all([startOpenAISimulator(), startGoogleSimulator(), startRunwaySimulator(), startStabilitySimulator(), startFalSimulator(), startReplicateSimulator(), startGatewaySimulator(), startBflSimulator()])
+    vendors = { openai, google, runway, stability, fal, replicate, gateway, bfl }
     const file = path.join(await mkdtemp('/var/tmp/darkroom-vendors-'), 'models.json')
     await writeFile(file, JSON.stringify([{ id: 'seedream-4-0-250828', fallbacks: ['gpt-image-2', 'gemini-3.1-flash-image', 'stable-image-core'] }]))
     service = await startTestService({
@@ -52,6 +53,8 @@ describe('the vendors', () => {
         REPLICATE_BASE_URL: replicate.baseURL,
         GATEWAY_API_KEY: gateway.apiKey,
         GATEWAY_BASE_URL: gateway.baseURL,
+        BFL_API_KEY: bfl.apiKey,
+        BFL_BASE_URL: bfl.baseURL,
       },
     })
     user = await signUp()
@@ -92,6 +95,8 @@ describe('the vendors', () => {
     ['gemini-omni-1.2-flash', {}, true],
     ['sora-2', { duration: '8' }, false],
     ['wan-2.1', {}, false],
+    ['flux-3-video', {}, false],
+    ['flux-3-video', { resolution: '1080p', generateAudio: 'true' }, true],
   ] as const) {
     test(`${model} makes a video of ${isGiven ? 'a picture' : 'text'}`, async () => {
       const response = await service.generateVideo(user, { prompt: `A bay by ${model}`, model, ...fields, ...(isGiven && { image: picture }) })

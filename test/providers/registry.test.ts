@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test'
 import { inspect } from 'node:util'
 import type { Provider } from '../../src/generation/provider.ts'
 import { createProviders, providerSettings } from '../../src/providers/registry.ts'
-import { call, failureOf, imageRequest } from '../support/provider-requests.ts'
+import { call, failureOf, imageRequest, videoRequest } from '../support/provider-requests.ts'
 
 describe('every provider', () => {
   let calls = 0
@@ -25,7 +25,10 @@ describe('every provider', () => {
   after(() => vendor.close())
 
   const create = (id: string, apiKey: string): Provider => createProviders({ [id]: { apiKey, baseURL } }).get(id)!
-  const start = (provider: Provider, signal = call.signal) => provider.image!({ vendorId: 'owner/stable-image-core' }).start(imageRequest(), { ...call, signal })
+  const start = (provider: Provider, signal = call.signal) => {
+    const model = { vendorId: 'owner/stable-image-core' }
+    return provider.image ? provider.image(model).start(imageRequest(), { ...call, signal }) : provider.video!(model).start(videoRequest(), { ...call, signal })
+  }
 
   for (const { id } of providerSettings) {
     test(`${id} keeps a key that no header can hold to itself`, async () => {
