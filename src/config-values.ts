@@ -11,4 +11,6 @@ export const integer = (fallback: number, min: number, max: number) =>
   z.preprocess(emptyIsAbsent, z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.number().min(min).max(max)).default(fallback))
 export const text = z.preprocess(emptyIsAbsent, z.string().trim().optional())
 export const httpUrl = z.preprocess(emptyIsAbsent, z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }).transform((url) => url.replace(/\/+$/, '')).optional())
+/** With or without TLS. */
+export const redisUrl = z.preprocess(emptyIsAbsent, z.string().trim().refine((url) => /^rediss?:\/\/[^/]/.test(url) && URL.canParse(url), 'must be a URL that begins with redis:// or rediss://').optional())
 export const list = z.preprocess(emptyIsAbsent, z.string().transform((value) => value.split(',').map((item) => item.trim()).filter(Boolean)).optional())

@@ -1,7 +1,7 @@
 /** The environment, read once: this file and its neighbour for providers alone know the variables' names, defaults and limits. */
 import { z } from 'zod'
 import { openProblems, readProviders } from './config-providers.ts'
-import { emptyIsAbsent, httpUrl, integer, list, text, type Environment } from './config-values.ts'
+import { emptyIsAbsent, httpUrl, integer, list, redisUrl, text, type Environment } from './config-values.ts'
 import type { ProviderConfig, ProviderSetting } from './generation/provider.ts'
 
 const MIB = 1024 * 1024
@@ -25,6 +25,8 @@ const schema = z.object({
   DATABASE_CA: text,
   DATABASE_POOL_SIZE: integer(4, 2, 50),
   DATABASE_PATIENCE_SECONDS: integer(10, 1, 120),
+  REDIS_URL: redisUrl,
+  REDIS_TLS_REJECT_UNAUTHORIZED: z.preprocess(emptyIsAbsent, z.enum(['true', 'false']).default('true')),
   MEDIA_BUCKET: z.preprocess(emptyIsAbsent, z.string().regex(/^[a-z0-9][a-z0-9_-]{1,62}$/, 'must be a bucket name in lower case').default('media')),
   MEDIA_ACCESS: z.preprocess(emptyIsAbsent, z.enum(['public', 'private']).default('public')),
   SIGNED_URL_SECONDS: integer(604_800, 60, 31_536_000),
@@ -46,6 +48,7 @@ const schema = z.object({
   OPERATION_LIFETIME_SECONDS: integer(604_800, 10, 2_592_000),
   BREAKER_FAILURES: integer(5, 1, 1_000_000),
   BREAKER_SECONDS: integer(30, 1, 3600),
+  MODEL_GONE_SECONDS: integer(3600, 0, 604_800),
   PROVIDER_CONCURRENCY: integer(200, 1, 100_000),
   USER_CONCURRENCY: integer(20, 1, 100_000),
   START_CONCURRENCY: integer(32, 1, 1000),
@@ -172,6 +175,11 @@ function toConfig(env: z.infer<typeof schema>, rest: { providers: Record<string,
       poolSize: env.DATABASE_POOL_SIZE,
       patienceMs: env.DATABASE_PATIENCE_SECONDS * 1000,
     },
+    redis: {
+      /** Undefined where there is none: each process is on its own. */
+      url: env.REDIS_URL,
+      rejectUnauthorized: env.REDIS_TLS_REJECT_UNAUTHORIZED === 'true',
+    },
     media: {
       bucket: env.MEDIA_BUCKET,
       access: env.MEDIA_ACCESS,
@@ -194,7 +202,7 @@ function toConfig(env: z.infer<typeof schema>, rest: { providers: Record<string,
       settleMs: env.SETTLE_SECONDS * 1000,
       startPatienceMs: env.START_PATIENCE_SECONDS * 1000,
       operationLifetimeMs: env.OPERATION_LIFETIME_SECONDS * 1000,
-      breaker: { failures: env.BREAKER_FAILURES, pauseMs: env.BREAKER_SECONDS * 1000 },
+      breaker: { failures: env.BREAKER_FAILURES, pauseMs: env.BREAKER_SECONDS * 1000, goneMs: env.MODEL_GONE_SECONDS * 1000 },
       places: { perProvider: env.PROVIDER_CONCURRENCY, perUser: env.USER_CONCURRENCY },
       storeRetryMs: env.STORE_RETRY_SECONDS * 1000,
       outputLifetimeMs: env.OUTPUT_LIFETIME_SECONDS * 1000,

@@ -6,6 +6,7 @@ import { createApp } from './app.ts'
 import type { Config } from './config.ts'
 import { createCancelGeneration } from './generation/cancel.ts'
 import { createCatalog, type Catalog, type ModelInput } from './generation/catalog.ts'
+import { createNewsExchange, newsChannel } from './generation/model-news.ts'
 import { models, openModels } from './generation/models.ts'
 import type { StandIns } from './generation/plan.ts'
 import type { Provider } from './generation/provider.ts'
@@ -22,6 +23,7 @@ import type { Logger } from './log.ts'
 import { createGuardedFetch } from './media/guarded-fetch.ts'
 import { createMedia } from './media/pictures.ts'
 import { createProviders } from './providers/registry.ts'
+import type { RedisLink } from './redis.ts'
 import { createAskAuth, probeAuth } from './supabase/auth.ts'
 import { createDatabase, type Database } from './supabase/database.ts'
 import { createKeySet } from './supabase/key-set.ts'
@@ -56,13 +58,15 @@ const PACE = { minTimeoutMs: 500, maxTimeoutMs: 8000 }
 
 export async function createServices(config: Config, logger: Logger, roles: { worker: boolean }, extras?: Extras): Promise<Services> {
   const catalog = createCatalog([...models, ...openModels(config.generation.openProviders), ...(extras?.models ?? [])], await readModelsFile(config.generation.modelsFile))
-  const own = createProviders(config.providers)
-  const { providers, health } = observeProviders(new Map([...own, ...(extras?.providers ?? []).map((provider) => [provider.id, provider] as const)]), config.generation.breaker)
 
   const database = createDatabase({ ...config.database, logger })
   await checkSchema(database.query)
   const { places } = config.generation
   const queue = await startQueue(database, logger, { supervise: roles.worker, places })
+  const redis = await connectRedis(config, logger)
+  const news = redis && createNewsExchange(redis, newsChannel(new URL(config.supabase.url).host))
+  const unobserved = new Map([...createProviders(config.providers), ...(extras?.providers ?? []).map((provider) => [provider.id, provider] as const)])
+  const { providers, health, isGone } = observeProviders(unobserved, { ...config.generation.breaker, news })
   const records = createRecords(database, { ...queue, enqueue: queue.enqueueGeneration, places })
   const storage = createStorage({ ...config.supabase, ...config.media })
   const keySet = createKeySet({ url: `${config.supabase.url}/auth/v1/.well-known/jwks.json`, maxAgeMs: config.supabase.jwksMaxAgeMs, cooldownMs: config.supabase.jwksCooldownMs, logger })
@@ -79,6 +83,7 @@ export async function createServices(config: Config, logger: Logger, roles: { wo
     catalog,
     providers,
     standIns: extras?.standIns ?? {},
+    isGone,
     records,
     files: storage,
     media,
@@ -109,9 +114,17 @@ export async function createServices(config: Config, logger: Logger, roles: { wo
       waiter.stop()
       await queue.stop()
       await guard.close()
+      await redis?.close()
       await database.close()
     },
   }
+}
+
+/** Loaded only where there is one: the client costs 20 MiB and a tenth of a second. */
+async function connectRedis({ redis: { url, rejectUnauthorized } }: Config, logger: Logger): Promise<RedisLink | undefined> {
+  if (url !== undefined) return (await import('./redis.ts')).createRedis({ url, rejectUnauthorized, logger })
+  logger.info('there is no REDIS_URL: what this process learns of providers, no other one hears')
+  return undefined
 }
 
 interface WorkerOptions {

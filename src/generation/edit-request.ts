@@ -5,7 +5,7 @@ import { parseSize, type ImageModelEntry } from './catalog.ts'
 import { fromForm, jsonText, wholeNumber, yesOrNo } from './form-fields.ts'
 import type { ImagePlan } from './image-request.ts'
 import { checkSize, fitSize } from './image-size.ts'
-import { findModel, MAX_SEED, modelIdSchema, planChain, promptSchema, providerOptionsSchema, refuseIfAny, storableText, supported, toCommonPlan, type Chosen, type PlanContext } from './plan.ts'
+import { findModel, MAX_SEED, modelIdSchema, planChain, promptSchema, providerOptionsSchema, refuseIfAny, storableText, supported, toCommonPlan, vendorIdOf, type Chosen, type PlanContext } from './plan.ts'
 import { estimateImages, imageTokenPrice } from './price.ts'
 import type { Size } from './provider.ts'
 
@@ -40,17 +40,19 @@ export interface EditInputs {
 }
 
 /** @throws {AppError} `invalid_request` with details, or `not_configured` when the model's provider has no key. */
-export function planEdit(task: EditTask, input: EditRequestInput, inputs: EditInputs, context: PlanContext): ImagePlan {
+export function planEdit(task: EditTask, input: EditRequestInput, inputs: EditInputs, given: PlanContext): ImagePlan {
+  const context: PlanContext = { ...given, isGone: (provider, vendorId) => given.isGone(provider, vendorId, task) }
   const requested = input.model === undefined ? defaultModel(task, context) : findModel(input.model, 'image', context.catalog)
   if (input.size !== undefined) checkSize(requested, parseSize(input.size))
   return planChain<ImageModelEntry, ImagePlan>(requested, context, input.fallback, (chosen) => planFor(task, chosen, requested, input, inputs, context))
 }
 
-/** The first model that does such work and has a key here; where none has one, the first that does such work. */
-function defaultModel(task: EditTask, { catalog, providers, standIns }: PlanContext): ImageModelEntry {
+/** The first model that does such work, has a key here and is not gone; where there is none, the first that does such work. */
+function defaultModel(task: EditTask, { catalog, providers, standIns, isGone }: PlanContext): ImageModelEntry {
   const able = catalog.list().flatMap((model) => (model.kind === 'image' && model.state !== 'retired' && model.tasks.includes(task) ? [model] : []))
   const standIn = able.find(({ id }) => id === standIns.image)
-  const model = able.find(({ provider }) => providers.has(provider)) ?? standIn ?? able[0]
+  const known = able.filter(({ provider }) => providers.has(provider))
+  const model = known.find((one) => !isGone(one.provider, vendorIdOf(one))) ?? standIn ?? known[0] ?? able[0]
   if (!model) throw new AppError('not_configured', 'No model of this service does such work.')
   return model
 }

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { AppError, type ErrorDetail } from '../errors.ts'
 import type { Catalog, Model } from './catalog.ts'
 import type { TokenPrice } from './price.ts'
-import type { Provider, Warning } from './provider.ts'
+import type { Provider, Task, Warning } from './provider.ts'
 
 export type Kind = Model['kind']
 
@@ -15,6 +15,8 @@ export interface PlanContext {
   /** The providers that are on. */
   providers: ReadonlyMap<string, Provider>
   standIns: StandIns
+  /** Whether a vendor said a while ago that it has no such model, or not for such work: `generate` where none is named. */
+  isGone(provider: string, vendorId: string, task?: Task): boolean
 }
 
 /**
@@ -70,7 +72,7 @@ export interface Chosen<M extends Model> {
 
 /**
  * The plan of the model asked for, and behind it those of the other models of its chain that can do the same. Where the
- * first has no key here, or makes videos of pictures alone and there is none, the next one that can is the plan.
+ * first has no key here, is gone, or makes videos of pictures alone and there is none, the next one that can is the plan.
  * @param planFor makes the plan of one model. @throws {AppError} where that cannot do what is asked.
  * @throws {AppError} what the first model's plan throws, when no other may take its place.
  */
@@ -87,7 +89,7 @@ export function planChain<M extends Model, P extends CommonPlan>(requested: M, c
 }
 
 /** The models after the first, each once: its fallbacks, and what its vendor names as its successor. */
-function chainOf<M extends Model>(requested: M, { catalog }: PlanContext): M[] {
+export function chainOf<M extends Model>(requested: M, { catalog }: Pick<PlanContext, 'catalog'>): M[] {
   const { model: first } = catalog.resolve(requested)
   const ids = new Set([...requested.fallbacks, ...first.fallbacks, ...(first.successor === undefined ? [] : [first.successor])])
   ids.delete(first.id)
@@ -105,16 +107,17 @@ function planOther<M extends Model, P extends CommonPlan>(model: M, requested: M
   }
 }
 
-/** A missing key and a missing picture are no fault of what was asked for; anything else is for the caller to mend. */
-const mayBeReplaced = (error: unknown): boolean => error instanceof AppError && (error.code === 'not_configured' || error.details?.some(({ path, message }) => path === 'image' && message.startsWith('is missing')) === true)
+/** A missing key, a missing model and a missing picture are no fault of what was asked for; anything else is for the caller to mend. */
+const mayBeReplaced = (error: unknown): boolean => error instanceof AppError && (error.code === 'not_configured' || error.code === 'model_unavailable' || error.details?.some(({ path, message }) => path === 'image' && message.startsWith('is missing')) === true)
 
 /**
  * The model that answers today: a retired one's successor, the sandbox's for a provider that is off in local mode.
- * @throws {AppError} `not_configured` when there is none.
+ * @throws {AppError} `not_configured` when there is none, `model_unavailable` while its vendor does not have it.
  */
-export function chooseModel<M extends Model>(requested: M, { catalog, providers, standIns }: PlanContext): Chosen<M> {
+export function chooseModel<M extends Model>(requested: M, { catalog, providers, standIns, isGone }: PlanContext): Chosen<M> {
   const { model, warnings } = catalog.resolve(requested)
   const provider = providers.get(model.provider)
+  if (provider && isGone(model.provider, vendorIdOf(model))) throw new AppError('model_unavailable', `${model.id} cannot be used now: its provider, ${model.provider}, does not offer it to this service. Choose another model.`)
   // A successor is of the same kind: the catalog refuses any other.
   if (provider) return { model: model as M, provider, warnings }
   const standIn = standIns[requested.kind]
@@ -132,7 +135,7 @@ export function toCommonPlan({ model, provider, warnings }: Chosen<Model>, reque
     requestedModel: requested.id,
     model: model.id,
     provider: provider.id,
-    vendorId: model.vendorId ?? model.id,
+    vendorId: vendorIdOf(model),
     ...(model.family !== undefined && { family: model.family }),
     prompt: input.prompt,
     ...(seed !== undefined && { seed }),
@@ -141,6 +144,9 @@ export function toCommonPlan({ model, provider, warnings }: Chosen<Model>, reque
     fallbacks: [],
   }
 }
+
+/** What the vendor calls a model. */
+export const vendorIdOf = ({ id, vendorId }: Model): string => vendorId ?? id
 
 /** The value, or nothing and a warning where the model does not know the setting. */
 export function supported<T>(model: Model, setting: 'seed' | 'negativePrompt', value: T | undefined, warnings: Warning[]): T | undefined {

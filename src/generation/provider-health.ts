@@ -1,7 +1,7 @@
 /** What the calls that were made anyway tell about each provider: nobody pays for a check. */
 import { ProviderError } from '../errors.ts'
 import { createBreakers, type BreakerOptions } from './breakers.ts'
-import type { MediaModel, Provider } from './provider.ts'
+import type { MediaModel, Provider, Task } from './provider.ts'
 
 export interface ProviderHealth {
   status: 'ok' | 'down' | 'unknown'
@@ -10,11 +10,15 @@ export interface ProviderHealth {
   lastAnswerAt?: string
   /** Models that fail again and again, and are left alone for a moment. */
   leftAlone?: string[]
+  /** Models that the vendor said it does not have, and that are not asked for until that is old. */
+  gone?: string[]
 }
 
 export interface ObservedProviders {
   providers: Map<string, Provider>
   health: () => Record<string, ProviderHealth>
+  /** Whether the vendor said a while ago that it has no such model, or not for such work. */
+  isGone: (provider: string, vendorId: string, task?: Task) => boolean
 }
 
 /** Wraps every provider so that its calls leave a trace. A refusal of the request is an answer: the provider is up. */
@@ -40,17 +44,17 @@ export function observeProviders(providers: ReadonlyMap<string, Provider>, optio
     const { id, image, video, probe } = provider
     return {
       ...provider,
-      ...(image && { image: (model) => wrapModel(id, model.vendorId, image(model)) }),
-      ...(video && { video: (model) => wrapModel(id, model.vendorId, video(model)) }),
+      ...(image && { image: (model) => wrapModel(id, model.vendorId, image(model), ({ task }) => task) }),
+      ...(video && { video: (model) => wrapModel(id, model.vendorId, video(model), () => 'generate') }),
       ...(probe && { probe: (call) => observe(id, () => probe(call)) }),
     }
   }
 
-  function wrapModel<Request>(id: string, vendorId: string, model: MediaModel<Request>): MediaModel<Request> {
+  function wrapModel<Request>(id: string, vendorId: string, model: MediaModel<Request>, taskOf: (request: Request) => Task): MediaModel<Request> {
     const { check, cancel, find } = model
     return {
       ...model,
-      start: (request, call) => breakers.guard(id, vendorId, () => observe(id, () => model.start(request, call))),
+      start: (request, call) => breakers.guard({ provider: id, model: vendorId, task: taskOf(request) }, () => observe(id, () => model.start(request, call))),
       ...(check && { check: (operation, call) => observe(id, () => check(operation, call)) }),
       ...(cancel && { cancel: (operation, call) => observe(id, () => cancel(operation, call)) }),
       ...(find && { find: (mark, call) => observe(id, () => find(mark, call)) }),
@@ -58,10 +62,14 @@ export function observeProviders(providers: ReadonlyMap<string, Provider>, optio
   }
   function health(): Record<string, ProviderHealth> {
     return Object.fromEntries([...seen].map(([id, state]) => {
-      const leftAlone = breakers.listOpen(id)
-      return [id, { ...state, ...(leftAlone.length > 0 && { leftAlone }) }]
+      const [leftAlone, gone] = [breakers.listOpen(id), breakers.listGone(id)]
+      return [id, { ...state, ...(leftAlone.length > 0 && { leftAlone }), ...(gone.length > 0 && { gone }) }]
     }))
   }
 
-  return { providers: new Map([...providers].map(([id, provider]) => [id, wrap(provider)])), health }
+  return {
+    providers: new Map([...providers].map(([id, provider]) => [id, wrap(provider)])),
+    health,
+    isGone: (provider, vendorId, task = 'generate') => breakers.isGone(provider, vendorId, task),
+  }
 }

@@ -63,6 +63,9 @@ export interface ImageRequest {
   providerOptions: Record<string, unknown>
 }
 
+/** The work that a model is asked for; a video is always generated. */
+export type Task = ImageRequest['task']
+
 /** A finished file: a link that will expire, or the bytes themselves. */
 export type Output = { type: 'url'; url: string } | { type: 'bytes'; bytes: Uint8Array }
 

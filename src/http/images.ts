@@ -6,7 +6,7 @@ import type { Catalog } from '../generation/catalog.ts'
 import { editRequestSchema, REMOVE_BACKGROUND_PROMPT, removeBackgroundRequestSchema, type EditRequestInput, type EditTask } from '../generation/edit-request.ts'
 import type { FileStore, Media } from '../generation/files.ts'
 import { imageRequestSchema, planImage } from '../generation/image-request.ts'
-import type { StandIns } from '../generation/plan.ts'
+import type { PlanContext, StandIns } from '../generation/plan.ts'
 import type { Provider } from '../generation/provider.ts'
 import type { Generation } from '../generation/records.ts'
 import type { WaitingOptions } from './answer-when-done.ts'
@@ -22,6 +22,7 @@ export interface ImageRoutesOptions extends WaitingOptions {
   catalog: Catalog
   providers: ReadonlyMap<string, Provider>
   standIns: StandIns
+  isGone: PlanContext['isGone']
   media: Media
   maxJsonBytes: number
   maxUploadBytes: number

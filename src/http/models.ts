@@ -2,14 +2,15 @@ import { createHash } from 'node:crypto'
 import Router from '@koa/router'
 import type { Middleware } from 'koa'
 import type { Catalog, Model } from '../generation/catalog.ts'
-import type { StandIns } from '../generation/plan.ts'
-import type { Provider } from '../generation/provider.ts'
+import { chainOf, vendorIdOf, type PlanContext, type StandIns } from '../generation/plan.ts'
+import type { Provider, Task } from '../generation/provider.ts'
 
 export interface ModelRoutesOptions {
   authenticate: Middleware
   catalog: Catalog
   providers: ReadonlyMap<string, Provider>
   standIns: StandIns
+  isGone: PlanContext['isGone']
 }
 
 export function modelRoutes(options: ModelRoutesOptions): Router {
@@ -28,15 +29,35 @@ export function modelRoutes(options: ModelRoutesOptions): Router {
   return router
 }
 
-/** The models of a kind that make something from text and answer now: by themselves, or through the one that replaced them. */
-export function usableModels(kind: Model['kind'], options: Pick<ModelRoutesOptions, 'catalog' | 'providers' | 'standIns'>): Model[] {
-  return options.catalog.list().filter((model) => model.kind === kind && (model.kind !== 'image' || model.tasks.includes('generate')) && whyNotUsable(model, options) === undefined)
+/**
+ * The models of a kind that make something from text and answer now: by themselves, through the one that replaced them, or
+ * while that is gone through another of their chain.
+ */
+export function usableModels(kind: Model['kind'], context: PlanContext): Model[] {
+  const answers = (model: Model): boolean => {
+    const state = stateOf(model, context, ['generate'])
+    if (state !== 'gone') return state === 'usable'
+    return chainOf(model, context).some((other) => makesFromText(context.catalog.resolve(other).model) && stateOf(other, { ...context, standIns: {} }, ['generate']) === 'usable')
+  }
+  return context.catalog.list().filter((model) => model.kind === kind && makesFromText(model) && answers(model))
 }
 
-function whyNotUsable(model: Model, { catalog, providers, standIns }: Pick<ModelRoutesOptions, 'catalog' | 'providers' | 'standIns'>): string | undefined {
+const makesFromText = (model: Model): boolean => model.kind !== 'image' || model.tasks.includes('generate')
+
+/** Whether a model answers by itself, or through the one that replaced it: for any of the tasks. */
+function stateOf(model: Model, { catalog, providers, standIns, isGone }: PlanContext, tasks: readonly Task[]): 'usable' | 'off' | 'gone' {
   const runs = catalog.resolve(model).model
-  if (providers.has(runs.provider) || standIns[model.kind] !== undefined) return undefined
-  return `there is no key for ${runs.provider}`
+  if (!providers.has(runs.provider)) return standIns[model.kind] === undefined ? 'off' : 'usable'
+  return tasks.every((task) => isGone(runs.provider, vendorIdOf(runs), task)) ? 'gone' : 'usable'
+}
+
+function whyNotUsable(model: Model, context: PlanContext): string | undefined {
+  const { provider } = context.catalog.resolve(model).model
+  switch (stateOf(model, context, model.kind === 'image' ? model.tasks : ['generate'])) {
+    case 'off': return `there is no key for ${provider}`
+    case 'gone': return `${provider} does not offer it to this service now`
+    default: return undefined
+  }
 }
 
 function toModelResponse(model: Model, options: ModelRoutesOptions) {

@@ -2,7 +2,7 @@ import Router from '@koa/router'
 import type { Middleware } from 'koa'
 import type { Catalog } from '../generation/catalog.ts'
 import type { FileStore, Media } from '../generation/files.ts'
-import type { StandIns } from '../generation/plan.ts'
+import type { PlanContext, StandIns } from '../generation/plan.ts'
 import type { InputFile, Provider } from '../generation/provider.ts'
 import type { Generation } from '../generation/records.ts'
 import { FIRST_FRAME } from '../generation/prepare-call.ts'
@@ -19,6 +19,7 @@ export interface VideoRoutesOptions extends WaitingOptions {
   catalog: Catalog
   providers: ReadonlyMap<string, Provider>
   standIns: StandIns
+  isGone: PlanContext['isGone']
   media: Media
   maxJsonBytes: number
   maxUploadBytes: number

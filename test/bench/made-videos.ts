@@ -44,7 +44,7 @@ export async function createVideoMaker(bench: Bench, { database }: Backend, simu
   // Jobs come later, all at once.
   const records = createRecords(database, { enqueue: async () => undefined, wakeWaiting: async () => undefined, places: PLACES })
   const provider: Provider = createModelArk(simulator)
-  const plan = planVideo(videoRequestSchema.parse({ prompt: 'A tea house in the rain' }), false, { catalog: createCatalog([...models], []), providers: new Map([[provider.id, provider]]), standIns: {} })
+  const plan = planVideo(videoRequestSchema.parse({ prompt: 'A tea house in the rain' }), false, { catalog: createCatalog([...models], []), providers: new Map([[provider.id, provider]]), standIns: {}, isGone: () => false })
   const model = provider.video!({ vendorId: plan.vendorId, family: plan.family })
   const mark = model.mark!(toRequest(plan))
   async function start(count: number): Promise<Operation[]> {

@@ -28,10 +28,12 @@ export interface TestServiceOptions {
   env?: Record<string, string>
   extras?: Extras
   local?: boolean
+  /** False for a process that answers and does no work. */
+  worker?: boolean
 }
 
 /** Short limits, so that what hangs ends within a test. */
-const TEST_ENV = { LOG_LEVEL: 'debug', CORS_ORIGINS: 'https://app.example.com', PROVIDER_TIMEOUT_SECONDS: '2', DOWNLOAD_TIMEOUT_SECONDS: '3', STORE_RETRY_SECONDS: '1', SHUTDOWN_SECONDS: '5', CALL_TIMEOUT_SECONDS: '2', CHECK_SECONDS: '1', MAX_CHECK_SECONDS: '1', SETTLE_SECONDS: '4', START_PATIENCE_SECONDS: '0', BREAKER_FAILURES: '1000000' }
+const TEST_ENV = { LOG_LEVEL: 'debug', CORS_ORIGINS: 'https://app.example.com', PROVIDER_TIMEOUT_SECONDS: '2', DOWNLOAD_TIMEOUT_SECONDS: '3', STORE_RETRY_SECONDS: '1', SHUTDOWN_SECONDS: '5', CALL_TIMEOUT_SECONDS: '2', CHECK_SECONDS: '1', MAX_CHECK_SECONDS: '1', SETTLE_SECONDS: '4', START_PATIENCE_SECONDS: '0', BREAKER_FAILURES: '1000000', MODEL_GONE_SECONDS: '0' }
 
 export async function startTestService(options: TestServiceOptions = {}): Promise<TestService> {
   const simulator = await startModelArkSimulator(options.simulator)
@@ -51,7 +53,7 @@ export async function startTestService(options: TestServiceOptions = {}): Promis
     ...options.env,
   }
   const config = loadConfig(env, { providers: providerSettings, local: options.local ?? false })
-  const service = await startService(config, logger, { web: true, worker: true }, options.extras)
+  const service = await startService(config, logger, { web: true, worker: options.worker ?? true }, options.extras)
   const url = service.url!
   const request: TestService['request'] = (path, { user, ...init } = {}) => {
     const headers = new Headers(init.headers)
