@@ -76,7 +76,12 @@ export class AppError extends Error {
   }
 }
 
-/** What a failed call to a provider did to the bill: `unknown` is never repeated. */
+/**
+ * What a failed call to a provider did to the bill: `unknown` is never repeated. Of a paid call, `no` needs a proof: it was
+ * never sent, the vendor answered a 4xx (but 408, 409 and 499), or, where it answers with the result itself, a 5xx in its own
+ * words. A redirect, a 5xx of something in between or of a vendor that gives operations, no answer, a cut or unreadable one:
+ * `unknown`, as `submission_unknown`. A look, a list and a cancel cost nothing.
+ */
 export type Charged = 'yes' | 'no' | 'unknown'
 
 export interface ProviderErrorOptions {

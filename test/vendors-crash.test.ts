@@ -26,6 +26,16 @@ interface Vendor {
   finds: boolean
 }
 
+/** Every vendor that gives operations, but for ModelArk, which has a test of its own. */
+const VENDORS: (Omit<Vendor, 'simulator'> & { startSimulator: () => Promise<Vendor['simulator']> })[] = [
+  { name: 'Runway', startSimulator: startRunwaySimulator, key: 'RUNWAYML_API_SECRET', address: 'RUNWAYML_BASE_URL', model: 'gen4.5', fields: {}, withPicture: false, finds: false },
+  { name: 'fal', startSimulator: startFalSimulator, key: 'FAL_KEY', address: 'FAL_BASE_URL', model: 'stable-video', fields: { duration: '4' }, withPicture: true, finds: false },
+  { name: 'Replicate', startSimulator: startReplicateSimulator, key: 'REPLICATE_API_TOKEN', address: 'REPLICATE_BASE_URL', model: 'bytedance/seedance-1-pro', fields: {}, withPicture: false, finds: true },
+  { name: 'Google', startSimulator: startGoogleSimulator, key: 'GEMINI_API_KEY', address: 'GEMINI_BASE_URL', model: 'gemini-omni-1.2-flash', fields: {}, withPicture: false, finds: false },
+  { name: 'a gateway', startSimulator: startGatewaySimulator, key: 'GATEWAY_API_KEY', address: 'GATEWAY_BASE_URL', model: 'wan-2.1', fields: {}, withPicture: false, finds: false },
+  { name: 'Black Forest Labs', startSimulator: startBflSimulator, key: 'BFL_API_KEY', address: 'BFL_BASE_URL', model: 'flux-3-video', fields: {}, withPicture: true, finds: false },
+]
+
 const ENV = { LOG_LEVEL: 'info', CHECK_SECONDS: '1', MAX_CHECK_SECONDS: '1', SETTLE_SECONDS: '5', STORE_RETRY_SECONDS: '1', CALL_TIMEOUT_SECONDS: '5', SHUTDOWN_SECONDS: '5' }
 
 /** The words by which a process says what it is about to write, and what is killed around them. */
@@ -46,15 +56,7 @@ describe('kill -9 of a worker that works with', () => {
   let picture: Buffer
 
   before(async () => {
-    const [runway, fal, replicate, google, gateway, bfl] = await Promise.all([startRunwaySimulator(), startFalSimulator(), startReplicateSimulator(), startGoogleSimulator(), startGatewaySimulator(), startBflSimulator()])
-    vendors.push(
-      { name: 'Runway', simulator: runway, key: 'RUNWAYML_API_SECRET', address: 'RUNWAYML_BASE_URL', model: 'gen4.5', fields: {}, withPicture: false, finds: false },
-      { name: 'fal', simulator: fal, key: 'FAL_KEY', address: 'FAL_BASE_URL', model: 'stable-video', fields: { duration: '4' }, withPicture: true, finds: false },
-      { name: 'Replicate', simulator: replicate, key: 'REPLICATE_API_TOKEN', address: 'REPLICATE_BASE_URL', model: 'bytedance/seedance-1-pro', fields: {}, withPicture: false, finds: true },
-      { name: 'Google', simulator: google, key: 'GEMINI_API_KEY', address: 'GEMINI_BASE_URL', model: 'gemini-omni-1.2-flash', fields: {}, withPicture: false, finds: false },
-      { name: 'a gateway', simulator: gateway, key: 'GATEWAY_API_KEY', address: 'GATEWAY_BASE_URL', model: 'wan-2.1', fields: {}, withPicture: false, finds: false },
-      { name: 'Black Forest Labs', simulator: bfl, key: 'BFL_API_KEY', address: 'BFL_BASE_URL', model: 'flux-3-video', fields: {}, withPicture: true, finds: false },
-    )
+    for (const { startSimulator, ...vendor } of VENDORS) vendors.push({ ...vendor, simulator: await startSimulator() })
     env = { ...ENV }
     for (const { key, address, simulator } of vendors) Object.assign(env, { [key]: simulator.apiKey, [address]: simulator.baseURL })
     proxy = await startKillingProxy(supabase.databaseUrl)
@@ -75,9 +77,9 @@ describe('kill -9 of a worker that works with', () => {
     return started
   }
 
-  for (const index of [0, 1, 2, 3, 4, 5]) {
+  for (const [index, { name: vendorName }] of VENDORS.entries()) {
     for (const [name, words, moment] of POINTS) {
-      test(`vendor ${index + 1} of 6, ${name}`, async () => {
+      test(`${vendorName}, ${name}`, async () => {
         const vendor = vendors[index]!
         const doomed = await start(['worker'], { ...env, DATABASE_URL: supabase.databaseUrl.replace(/:\d+\/postgres$/, `:${proxy.port}/postgres`) })
         const struck = proxy.arm(words, moment, () => void doomed.child.kill('SIGKILL'))

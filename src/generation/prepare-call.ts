@@ -38,8 +38,9 @@ export function prepareCall({ plan, provider, inputs, callbackAddress }: Prepare
 }
 
 function bind<Request>(model: MediaModel<Request>, request: Request, callbackToken: string): PreparedCall {
-  const mark = { ...model.mark?.(request), callbackToken }
-  return { model, mark, callbackToken, start: (signal) => model.start(request, { signal, mark }) }
+  const mark = model.mark?.(request) ?? {}
+  // The token is kept beside what the provider chose to send, and is no part of it.
+  return { model, mark: { ...mark, callbackToken }, callbackToken, start: (signal) => model.start(request, { signal, mark }) }
 }
 
 function toImageRequest(plan: Extract<Plan, { kind: 'image' }>, inputs: Readonly<Record<string, InputFile>>, callbackUrl: string | undefined): ImageRequest {

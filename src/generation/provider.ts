@@ -47,7 +47,7 @@ export interface Warning {
 }
 
 export interface ImageRequest {
-  /** `edit` changes `images` as the prompt says; `remove-background` cuts out what `images[0]` shows and has no prompt. */
+  /** `edit` changes `images` as the prompt says; `remove-background` cuts out what `images[0]` shows: its prompt is for the row, not for the vendor. */
   task: 'generate' | 'edit' | 'remove-background'
   prompt: string
   size: Size
@@ -139,7 +139,7 @@ export interface FoundOperations {
 
 /** One of a vendor's models. Those that answer at once have no `check`; those that give operations must. */
 export interface MediaModel<Request> {
-  /** What to remember before `start`, so that `find` can tell this work from any other. Called once for each start. */
+  /** What to remember before `start` and send with it, so that `find` can tell this work from any other. Called once for each start. */
   mark?(request: Request): Mark
   /**
    * Asks for one output. This costs money, so the core calls it at most once unless the failure proves that nothing was

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
+import { providerSettings } from '../providers/registry.ts'
 import { watchLauncher } from './launcher.ts'
 import { resetStack, STACK_DIRECTORY, startStack, type Stack } from './stack.ts'
 import { createTerminalLogger } from './terminal-log.ts'
@@ -44,7 +45,8 @@ try {
 }
 
 function banner({ facts, notes, storageDirectory: files }: Stack): string {
-  const model = process.env.ARK_API_KEY ? 'ModelArk, with your ARK_API_KEY' : 'the sandbox draws and films (set ARK_API_KEY for the real thing)'
+  const keys = providerSettings.map(({ keyVariable }) => keyVariable).filter((name) => process.env[name])
+  const model = keys.length > 0 ? `real ones, by ${keys.join(', ')}; the sandbox stands in for the others` : 'the sandbox draws and films (set ARK_API_KEY, or any other key of .env.example, for the real thing)'
   const signIn = `curl -s '${facts.SUPABASE_URL}/auth/v1/token?grant_type=password' -H 'apikey: ${facts.SUPABASE_PUBLISHABLE_KEY}' -H 'content-type: application/json' -d '{"email":"${facts.DEMO_EMAIL}","password":"${facts.DEMO_PASSWORD}"}' | node -pe 'JSON.parse(fs.readFileSync(0)).access_token'`
   const post = (route: string, body: string) => `  curl -s ${facts.API_URL}${route} -H "authorization: Bearer $(${signIn})" ${body}`
   const lines = [

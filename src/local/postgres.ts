@@ -50,7 +50,7 @@ export async function startPostgres(options: { directory: string; port: number; 
     detached: true,
   })
   const url = `postgresql://postgres:${PASSWORD}@127.0.0.1:${options.port}/postgres`
-  await untilReady(child, url)
+  await untilReady(child, url, directory)
   return { url, port: options.port, stop: () => stopChild(child) }
 }
 
@@ -175,7 +175,7 @@ function collect(child: ChildProcess): () => string {
   return () => text
 }
 
-async function untilReady(child: ChildProcess, url: string): Promise<void> {
+async function untilReady(child: ChildProcess, url: string, directory: string): Promise<void> {
   const words = collect(child)
   let ended = false
   child.once('error', () => (ended = true)).once('close', () => (ended = true))
@@ -186,8 +186,10 @@ async function untilReady(child: ChildProcess, url: string): Promise<void> {
     client.on('error', () => undefined)
     try {
       await client.connect()
+      const { rows } = await client.query<{ data_directory: string }>('show data_directory')
       await client.end()
-      return
+      // Somebody else's may have taken the port meanwhile: ours is about to say so.
+      if (path.resolve(rows[0]!.data_directory) === path.resolve(directory)) return
     } catch (error) {
       await client.end().catch(() => undefined)
       if (Date.now() > deadline) throw new Error(`Postgres did not answer:\n${words()}`, { cause: error })

@@ -29,7 +29,7 @@ export interface VendorRequest {
 }
 
 /** @throws {ProviderError} when no whole answer came; any status is an answer. */
-export type VendorCall = (method: 'GET' | 'POST' | 'PUT', url: string, request: VendorRequest) => Promise<VendorAnswer>
+export type VendorCall = (method: 'GET' | 'POST' | 'PUT' | 'DELETE', url: string, request: VendorRequest) => Promise<VendorAnswer>
 
 export function createVendorCall(options: VendorCallOptions): VendorCall {
   const { provider } = options

@@ -1,5 +1,6 @@
 /** What is asked of every provider, in the same words. */
 import sharp from 'sharp'
+import { REMOVE_BACKGROUND_PROMPT } from '../../src/generation/edit-request.ts'
 import type { ImageRequest, InputFile, VendorModel, VideoRequest } from '../../src/generation/provider.ts'
 import type { Job } from './harness.ts'
 
@@ -14,6 +15,6 @@ const video = (model: VendorModel, changes: Partial<VideoRequest>): Job => ({ mo
 
 export const textToImage = (vendorId: string): Job => image(vendorId, {})
 export const edit = (vendorId: string): Job => image(vendorId, { task: 'edit', images: [picture] })
-export const removeBackground = (vendorId: string): Job => image(vendorId, { task: 'remove-background', prompt: '', images: [picture] })
+export const removeBackground = (vendorId: string): Job => image(vendorId, { task: 'remove-background', prompt: REMOVE_BACKGROUND_PROMPT, images: [picture] })
 export const textToVideo = (vendorId: string, family?: string): Job => video({ vendorId, family }, {})
 export const imageToVideo = (vendorId: string, family?: string): Job => video({ vendorId, family }, { firstFrame: picture })

@@ -5,8 +5,8 @@ import { createServer, type AddressInfo } from 'node:net'
 import type { ProviderError } from '../../src/errors.ts'
 import type { Operation, Provider } from '../../src/generation/provider.ts'
 import { ask, checkError, checkFiles, checkNoSecret, checkTold, finish, free, look, outputsOf, plain, startTask, type Asked, type Expected } from './asking.ts'
-import { MAKING, type Bench, type Column, type CreateProvider, type ErrorCase, type ErrorName, type Making, type Tasks, type Track } from './harness.ts'
-import { removeBackground, edit } from './jobs.ts'
+import { MAKING, type Bench, type Column, type CreateProvider, type ErrorCase, type ErrorName, type Job, type Making, type Tasks, type Track } from './harness.ts'
+import { edit, imageToVideo, removeBackground, textToVideo } from './jobs.ts'
 
 /** Adds a check to a column, where a provider offers what it is about. */
 export type Step = (column: Column, name: string, check: () => Promise<void>) => Promise<void>
@@ -59,15 +59,22 @@ export async function runSuite(bench: Bench, create: CreateProvider, step: Step)
       })
       return
     }
-    const pictures = bench.offers['text to image']
-    const other = column === 'edit' ? edit : column === 'remove background' ? removeBackground : undefined
+    // What is not offered is asked of the model that makes the same kind of file in another way.
+    const others: Partial<Record<Making, { from: Making; ask: (vendorId: string, family?: string) => Job }>> = {
+      edit: { from: 'text to image', ask: edit },
+      'remove background': { from: 'text to image', ask: removeBackground },
+      'text to video': { from: 'image to video', ask: textToVideo },
+      'image to video': { from: 'text to video', ask: imageToVideo },
+    }
+    const other = others[column]
+    const sibling = other && bench.offers[other.from]
     // Not shown as a column of its own: what is not offered must not be paid for either.
-    if (pictures && other) await step('errors', `${column} is refused unpaid`, async () => failedStart(trackOf(pictures), { code: 'invalid_request', charged: 'no', isRetryable: false }, { isMade: false }))
+    if (other && sibling) await step('errors', `${column} is refused unpaid`, async () => failedStart(trackOf(other.ask(sibling.model.vendorId, sibling.model.family)), { code: 'invalid_request', charged: 'no', isRetryable: false }, { isMade: false }))
     const kind = column.endsWith('video') ? 'video' : 'image'
-    if (!other) await step('errors', `${column} is not there`, async () => assert.equal(create()[kind], undefined))
+    if (!sibling && column !== 'edit' && column !== 'remove background') await step('errors', `${column} is not there`, async () => assert.equal(create()[kind], undefined))
 
-    function trackOf({ model }: { model: { vendorId: string } }): Track {
-      return { ...bench.tracks[0]!, job: other!(model.vendorId) }
+    function trackOf(job: Job): Track {
+      return { ...bench.tracks[0]!, job }
     }
   }
 
