@@ -1,13 +1,34 @@
-/** `npm test [-- files]`: every test file, one after the other, since they share one database and its queue. */
+/**
+ * `npm test [-- files]`: files that share a database and its queue run one after the other. All of them run as two rows side
+ * by side, each on a local Supabase of its own: tests of whole processes mostly wait, and leave the time to the others.
+ */
 import { spawn } from 'node:child_process'
+import { globSync } from 'node:fs'
+import path from 'node:path'
 
 const FILE_TIMEOUT_MS = 120_000
 
-const files = process.argv.slice(2)
-const child = spawn(
-  process.execPath,
-  // A pattern that matches nothing would pass; this one names the folder that this file stands in.
-  ['--test', '--test-global-setup=test/setup.ts', `--test-timeout=${FILE_TIMEOUT_MS}`, '--test-concurrency=1', ...(files.length > 0 ? files : ['test/**/*.test.ts'])],
-  { stdio: 'inherit' },
-)
-child.on('exit', (code) => process.exit(code ?? 1))
+/** Files and folders of the row beside. */
+const BESIDE = ['crash.test.ts', 'vendors-crash.test.ts', 'fleet.test.ts', 'process.test.ts', 'providers', 'simulator', 'media']
+
+const given = process.argv.slice(2)
+const rows = given.length > 0 ? [given] : listRows()
+const codes = await Promise.all(rows.map((files, index) => run(files, index === 0)))
+process.exit(codes.find((code) => code !== 0) ?? 0)
+
+function listRows(): string[][] {
+  const files = globSync('**/*.test.ts', { cwd: import.meta.dirname }).toSorted()
+  const isBeside = (file: string) => BESIDE.includes(file) || BESIDE.includes(file.split(path.sep)[0]!)
+  return [files.filter((file) => !isBeside(file)), files.filter(isBeside)].map((row) => row.map((file) => path.join(import.meta.dirname, file)))
+}
+
+/** @param isShown at once; what the others say comes when they have ended, so that it can be read. */
+async function run(files: string[], isShown: boolean): Promise<number> {
+  const flags = ['--test', '--test-global-setup=test/setup.ts', `--test-timeout=${FILE_TIMEOUT_MS}`, '--test-concurrency=1', '--test-reporter=spec']
+  const child = spawn(process.execPath, [...flags, ...files], { stdio: ['ignore', isShown ? 'inherit' : 'pipe', 'inherit'] })
+  const words: Buffer[] = []
+  child.stdout?.on('data', (chunk: Buffer) => words.push(chunk))
+  const code = await new Promise<number>((resolve) => child.once('close', (ended) => resolve(ended ?? 1)))
+  process.stdout.write(Buffer.concat(words))
+  return code
+}

@@ -9,7 +9,9 @@ let supabase: LocalSupabase
 
 export async function globalSetup(): Promise<void> {
   directory = await mkdtemp('/var/tmp/darkroom-test-')
-  supabase = await startLocalSupabase({ directory, port: 54421, databaseSettings: { fsync: 'off', max_connections: '200' } })
+  // Several runs may start at once. Below the ports that systems give to outgoing connections.
+  const port = 20_000 + Math.floor(Math.random() * 10_000)
+  supabase = await startLocalSupabase({ directory, port, databasePort: port + 1, databaseSettings: { fsync: 'off', max_connections: '200' } })
   process.env.DARKROOM_TEST_SUPABASE = JSON.stringify({ ...supabase, directory })
 }
 

@@ -56,9 +56,11 @@ const aspectRatio = z.string().regex(/^\d{1,2}:\d{1,2}$/, 'must look like 16:9')
 const videoModelSchema = z.strictObject({
   ...common,
   kind: z.literal('video'),
-  /** In whole seconds, both ends included. */
-  durations: z.strictObject({ min: z.int().min(1), max: z.int().max(3600) }),
+  /** In whole seconds, both ends included; `only` where it makes certain lengths and no others. */
+  durations: z.strictObject({ min: z.int().min(1), max: z.int().max(3600), only: z.array(z.int().min(1)).min(1).optional() }),
   aspectRatios: z.array(aspectRatio).min(1),
+  /** Where it makes fewer without a first frame. */
+  aspectRatiosFromText: z.array(aspectRatio).min(1).optional(),
   resolutions: z.array(z.string().min(1)).min(1),
   defaultResolution: z.string().min(1),
   /** The picture that a video begins with; sides in pixels, as the vendor takes them. */

@@ -15,7 +15,7 @@ export const ASPECT_RATIOS = ['16:9', '9:16', '1:1'] as const
 export const videoRequestSchema = z.strictObject({
   prompt: promptSchema,
   model: fromForm(modelIdSchema.optional()),
-  duration: fromForm(wholeNumber('must be a whole number of seconds').pipe(z.number().min(DURATION.min, `must be at least ${DURATION.min} seconds`).max(DURATION.max, `must be at most ${DURATION.max} seconds`)).default(DURATION.default)),
+  duration: fromForm(wholeNumber('must be a whole number of seconds').pipe(z.number().min(DURATION.min, `must be at least ${DURATION.min} seconds`).max(DURATION.max, `must be at most ${DURATION.max} seconds`)).optional()),
   aspectRatio: fromForm(z.enum(ASPECT_RATIOS, `must be one of ${ASPECT_RATIOS.join(', ')}`).default('16:9')),
   resolution: fromForm(z.string().max(20).optional()),
   seed: fromForm(wholeNumber('must be a whole number').pipe(z.number().min(0).max(MAX_SEED)).optional()),
@@ -43,37 +43,48 @@ export interface VideoPlan extends CommonPlan {
 /** @throws {AppError} `invalid_request` with details, or `not_configured` when the model's provider has no key. */
 export function planVideo(input: VideoRequestInput, hasFirstFrame: boolean, context: PlanContext): VideoPlan {
   const requested = findModel(input.model, 'video', context.catalog)
-  refuseIfAny(problemsOf(requested, input))
+  refuseIfAny(problemsOf(requested, input, hasFirstFrame))
   return planChain<VideoModelEntry, VideoPlan>(requested, context, input.fallback, (chosen) => planFor(chosen, requested, input, hasFirstFrame, context))
 }
 
 function planFor(chosen: Chosen<VideoModelEntry>, requested: VideoModelEntry, input: VideoRequestInput, hasFirstFrame: boolean, context: PlanContext): VideoPlan {
   const { model, warnings } = chosen
   // A successor may be able to do less than what was asked for by its forerunner's name.
-  refuseIfAny([...problemsOf(model, input), ...firstFrameProblems(model, hasFirstFrame)])
+  refuseIfAny([...problemsOf(model, input, hasFirstFrame), ...firstFrameProblems(model, hasFirstFrame)])
   const resolution = input.resolution ?? model.defaultResolution
+  const duration = input.duration ?? defaultDuration(model)
   return {
     kind: 'video',
     ...toCommonPlan(chosen, requested, input, context),
     n: 1,
-    duration: input.duration,
+    duration,
     aspectRatio: input.aspectRatio,
     resolution,
     ...(model.supports.audio ? { generateAudio: input.generateAudio ?? false } : silent(model, input, warnings)),
     ...(hasFirstFrame && { firstFrameFit: { ratio: toRatio(input.aspectRatio), minSide: model.firstFrame.minSide, maxSide: model.firstFrame.maxSide } }),
-    estimatedCostMicros: estimateVideo(model.price, resolution, input.duration),
+    estimatedCostMicros: estimateVideo(model.price, resolution, duration),
     tokenPrice: videoTokenPrice(model.price, resolution),
   }
 }
 
-function problemsOf(model: VideoModelEntry, input: VideoRequestInput): ErrorDetail[] {
-  const { min, max } = model.durations
+function problemsOf(model: VideoModelEntry, input: VideoRequestInput, hasFirstFrame: boolean): ErrorDetail[] {
+  const { min, max, only } = model.durations
+  const { aspectRatio, duration } = input
+  const fromText = hasFirstFrame ? undefined : model.aspectRatiosFromText
   const details = []
   if (input.prompt.length > model.maxPromptCharacters) details.push({ path: 'prompt', message: `must be at most ${model.maxPromptCharacters} characters for ${model.id}` })
-  if (input.duration < min || input.duration > max) details.push({ path: 'duration', message: `must be from ${Math.max(min, DURATION.min)} to ${Math.min(max, DURATION.max)} seconds for ${model.id}` })
-  if (!model.aspectRatios.includes(input.aspectRatio)) details.push({ path: 'aspectRatio', message: `must be one of ${model.aspectRatios.join(', ')} for ${model.id}` })
+  if (duration !== undefined && only && !only.includes(duration)) details.push({ path: 'duration', message: `must be one of ${only.join(', ')} seconds for ${model.id}` })
+  else if (duration !== undefined && (duration < min || duration > max)) details.push({ path: 'duration', message: `must be from ${Math.max(min, DURATION.min)} to ${Math.min(max, DURATION.max)} seconds for ${model.id}` })
+  if (fromText && model.aspectRatios.includes(aspectRatio) && !fromText.includes(aspectRatio)) details.push({ path: 'aspectRatio', message: `must be one of ${fromText.join(', ')} for ${model.id} without a picture` })
+  if (!model.aspectRatios.includes(aspectRatio)) details.push({ path: 'aspectRatio', message: `must be one of ${model.aspectRatios.join(', ')} for ${model.id}` })
   if (input.resolution !== undefined && !model.resolutions.includes(input.resolution)) details.push({ path: 'resolution', message: `must be one of ${model.resolutions.join(', ')} for ${model.id}` })
   return details
+}
+
+/** The length nearest to the usual one; of two, the shorter. */
+function defaultDuration({ durations: { min, max, only } }: VideoModelEntry): number {
+  if (!only) return Math.min(Math.max(DURATION.default, min), max)
+  return only.toSorted((a, b) => Math.abs(a - DURATION.default) - Math.abs(b - DURATION.default) || a - b)[0]!
 }
 
 function firstFrameProblems({ id, firstFrame }: VideoModelEntry, isGiven: boolean): ErrorDetail[] {

@@ -79,8 +79,8 @@ function toModelResponse(model: Model, options: ModelRoutesOptions) {
 
 function toCapabilities(model: Model) {
   if (model.kind === 'video') {
-    const { durations, aspectRatios, resolutions, defaultResolution, firstFrame, maxPromptCharacters, supports } = model
-    return { durations, aspectRatios, resolutions, defaultResolution, firstFrame: firstFrame.use, maxPromptCharacters, ...supports }
+    const { durations, aspectRatios, aspectRatiosFromText, resolutions, defaultResolution, firstFrame, maxPromptCharacters, supports } = model
+    return { durations, aspectRatios, ...(aspectRatiosFromText && { aspectRatiosFromText }), resolutions, defaultResolution, firstFrame: firstFrame.use, maxPromptCharacters, ...supports }
   }
   const { tasks, sizes, inputs, maxImages, maxPromptCharacters, supports } = model
   return {

@@ -12,7 +12,7 @@ import { startOpenAISimulator, type OpenAISimulator } from '../simulator/openai.
 import { startReplicateSimulator, type ReplicateSimulator } from '../simulator/replicate.ts'
 import { startRunwaySimulator, type RunwaySimulator } from '../simulator/runway.ts'
 import { startStabilitySimulator, type StabilitySimulator } from '../simulator/stability.ts'
-import { startTestService, type TestService } from '../support/service.ts'
+import { startTestService, toForm, type TestService } from '../support/service.ts'
 import { signUp, sql, storedFiles, type TestUser } from '../support/supabase.ts'
 
 interface Answer {
@@ -104,6 +104,25 @@ describe('the vendors', () => {
       assert.equal(response.status, 200, JSON.stringify(answer))
       assert.ok(answer.duration! > 0)
       assert.equal((await fetch(answer.video_url!)).headers.get('content-type'), 'video/mp4')
+    })
+  }
+
+  for (const [model, fields, isGiven, expected] of [
+    ['veo3.1', { duration: '5' }, false, /duration must be one of 4, 6, 8 seconds for veo3.1/],
+    ['veo3.1', {}, false, 4],
+    ['sora-2', { duration: '10' }, false, /duration must be one of 4, 8, 12 seconds/],
+    ['sora-2', {}, false, 4],
+    ['gateway/google/veo-3.1', {}, false, 8],
+    ['gen4.5', { aspectRatio: '1:1' }, false, /aspectRatio must be one of 16:9, 9:16 for gen4.5 without a picture/],
+    ['gen4.5', { aspectRatio: '1:1' }, true, 5],
+    ['runway-gen-2', { aspectRatio: '1:1' }, false, /aspectRatio must be one of 16:9, 9:16 for gen4.5 without a picture/],
+  ] as const) {
+    test(`${model} with ${JSON.stringify(fields)} and ${isGiven ? 'a' : 'no'} picture is ${typeof expected === 'number' ? `a film of ${expected} s` : 'refused'} before anything is asked`, async () => {
+      const form = toForm({ prompt: 'A bay', model, fallback: 'false', ...fields, ...(isGiven && { image: picture }) })
+      const response = await service.request('/api/videos/generate?dryRun=true', { method: 'POST', user, body: form })
+      const answer = (await response.json()) as { error: string; parameters: { duration: number } }
+      if (typeof expected === 'number') assert.deepEqual([response.status, answer.parameters?.duration], [200, expected], JSON.stringify(answer))
+      else assert.deepEqual([response.status, expected.test(answer.error)], [400, true], JSON.stringify(answer))
     })
   }
 

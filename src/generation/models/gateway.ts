@@ -34,7 +34,7 @@ export const gatewayModels: readonly ModelInput[] = [
     ...video,
     id: 'sora-2',
     family: 'openai-videos',
-    durations: { min: 4, max: 12 },
+    durations: { min: 4, max: 12, only: [4, 8, 12] },
     aspectRatios: ['16:9', '9:16'],
     // The first frame must have the video's very size: for these ratios, sides from 720 to 1280 are 1280x720 and 720x1280.
     firstFrame: { use: 'optional', minSide: 720, maxSide: 1280 },

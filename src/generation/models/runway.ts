@@ -28,7 +28,6 @@ const film = {
 const gen4 = {
   ...film,
   durations: { min: 2, max: 10 },
-  // From text alone gen4.5 makes 16:9 and 9:16 only; the provider refuses the others.
   aspectRatios: ['16:9', '9:16', '1:1', '4:3', '3:4', '21:9'],
   resolutions: ['720p'],
   supports: { seed: true },
@@ -37,8 +36,7 @@ const gen4 = {
 const veo = {
   ...film,
   family: 'veo3.1',
-  // 4, 6 or 8: the provider takes the next longer one.
-  durations: { min: 4, max: 8 },
+  durations: { min: 4, max: 8, only: [4, 6, 8] },
   aspectRatios: ['16:9', '9:16'],
   resolutions: ['720p', '1080p'],
   firstFrame: { use: 'optional' as const },
@@ -46,7 +44,7 @@ const veo = {
 } satisfies Partial<ModelInput>
 
 export const runwayModels: readonly ModelInput[] = [
-  { ...gen4, id: 'gen4.5', firstFrame: { use: 'optional' }, price: { per: 'second', usdMicros: { '720p': 12 * MICROS_PER_CREDIT } } },
+  { ...gen4, id: 'gen4.5', aspectRatiosFromText: ['16:9', '9:16'], firstFrame: { use: 'optional' }, price: { per: 'second', usdMicros: { '720p': 12 * MICROS_PER_CREDIT } } },
   { ...gen4, id: 'gen4_turbo', firstFrame: { use: 'required' }, price: { per: 'second', usdMicros: { '720p': 5 * MICROS_PER_CREDIT } } },
   // The prices with sound; silent ones cost 20 and 10 credits.
   { ...veo, id: 'veo3.1', price: { per: 'second', usdMicros: { '720p': 40 * MICROS_PER_CREDIT, '1080p': 40 * MICROS_PER_CREDIT } } },
