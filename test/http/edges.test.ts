@@ -4,7 +4,7 @@ import { connect } from 'node:net'
 import { after, before, describe, test } from 'node:test'
 import { createSandbox } from '../../src/local/sandbox.ts'
 import { toLoggedError } from '../../src/log.ts'
-import { startTestService, type TestService } from '../support/service.ts'
+import { eventually, startTestService, type LogLine, type TestService } from '../support/service.ts'
 import { signUp, supabase, type TestUser } from '../support/supabase.ts'
 
 describe('around every request', () => {
@@ -99,10 +99,11 @@ describe('around every request', () => {
     service.simulator.behave('ok', 'server-error', 'server-error', 'server-error', 'file-expired', 'moderation')
     for (let index = 0; index < 4; index++) await service.generate(user, { prompt, negativePrompt: 'secret dragons' })
     await service.request('/api/images/generate?token=sb_secret_in_the_query', { method: 'POST', user, headers: { 'content-type': 'application/json' }, body: '{"prompt":"A very private unicorn' })
-    const generated = service.log.filter(({ msg }) => msg === 'request').filter(({ generationId }) => generationId !== undefined)
-    assert.equal(generated.length, 4)
-    assert.equal(service.log.filter(({ msg }) => msg === 'generation succeeded').length, 1)
-    assert.equal(service.log.filter(({ msg }) => msg === 'generation failed').length, 3)
+    // A line is written once its answer is sent, and may come after it.
+    const count = (wanted: string, isMeant: (line: LogLine) => boolean = () => true) => service.log.filter((line) => line.msg === wanted && isMeant(line)).length
+    const counts = () => [count('request', ({ generationId }) => generationId !== undefined), count('generation succeeded'), count('generation failed')]
+    await eventually(async () => counts().every((seen, index) => seen >= [4, 1, 3][index]!), 'the lines are written')
+    assert.deepEqual(counts(), [4, 1, 3])
     const text = JSON.stringify(service.log)
     for (const secret of [user.token, user.token.split('.')[1]!, supabase.secretKey, supabase.publishableKey, supabase.jwtSecret, service.simulator.apiKey, 'unicorn', 'dragons', 'secret-signature', 'in_the_query', 'postgres:postgres']) {
       assert.equal(text.includes(secret), false, secret.slice(0, 12))
