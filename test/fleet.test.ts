@@ -8,7 +8,8 @@ import { eventually, toForm } from './support/service.ts'
 import { signUp, sql, storedFiles, supabase, type TestUser } from './support/supabase.ts'
 import { startLine, type Line } from './support/outage.ts'
 
-const ENV = { LOG_LEVEL: 'info', CHECK_SECONDS: '1', MAX_CHECK_SECONDS: '1', SETTLE_SECONDS: '10', STORE_RETRY_SECONDS: '1', SHUTDOWN_SECONDS: '10' }
+/** Two hundred requests come at once: with few connections they would wait too long on a slow machine. */
+const ENV = { DATABASE_POOL_SIZE: '16', LOG_LEVEL: 'info', CHECK_SECONDS: '1', MAX_CHECK_SECONDS: '1', SETTLE_SECONDS: '10', STORE_RETRY_SECONDS: '1', SHUTDOWN_SECONDS: '10' }
 
 describe('two web and three worker processes', () => {
   let simulator: ModelArkSimulator

@@ -123,7 +123,8 @@ describe('ModelArk’s errors', () => {
     test('has succeeded, or was cancelled, or is in a state that nobody knows', async () => {
       const state = await stateAfter()
       assert.ok(state.status === 'succeeded' && state.outputs[0]?.type === 'url')
-      assert.deepEqual(await stateAfter('task-no-url'), { status: 'succeeded', outputs: [] })
+      assert.deepEqual(await stateAfter('task-no-url'), { ...state, outputs: [] })
+      assert.ok(state.usage!.outputTokens > 0)
       assert.deepEqual(await stateAfter('task-cancelled'), { status: 'cancelled' })
       assert.deepEqual(await stateAfter('task-unknown-status'), { status: 'unknown', vendorStatus: 'paused' })
     })

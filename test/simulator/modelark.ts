@@ -52,6 +52,8 @@ export interface SimulatorOptions {
   videoQuirks?: Partial<VideoQuirks>
 }
 
+const KEEP_ALIVE_MS = 120_000
+
 export async function startModelArkSimulator(options: SimulatorOptions = {}): Promise<ModelArkSimulator> {
   const apiKey = options.apiKey ?? 'ark-simulated-key'
   let origin = ''
@@ -90,6 +92,8 @@ export async function startModelArkSimulator(options: SimulatorOptions = {}): Pr
     response.setHeader('x-request-id', `021${randomUUID().replaceAll('-', '')}`)
     handle(request, response).catch(() => response.destroy())
   })
+  // Node's 5 s end a connection in the very moment in which a slow test sends its next request on it.
+  server.keepAliveTimeout = KEEP_ALIVE_MS
 
   async function listModels(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (!isAuthorized(request)) return refuse('auth', response)
