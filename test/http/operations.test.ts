@@ -190,7 +190,7 @@ describe('callbacks', () => {
 
   test('from strangers are nothing', async () => {
     const call = (address: string, body: unknown) => service.request(`/api/callbacks/${address}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
-    const [row] = await sql<{ generation_id: string; callback_token: string }>(`select generation_id, callback_token from darkroom.submissions join public.generations on id = generation_id where kind = 'video' and callback_token is not null limit 1`)
+    const [row] = await sql<{ generation_id: string; callback_token: string }>(`select generation_id, callback_token from darkroom.submissions join public.generations on id = generation_id where provider = 'modelark' and kind = 'video' and callback_token is not null order by created_at desc limit 1`)
     const task = { id: 'cgt-20261101120000-abcde' }
     assert.equal((await call(`${row!.generation_id}/0/${'x'.repeat(32)}`, task)).status, 404)
     assert.equal((await call(`6f0c7d2e-2f6b-4a53-9a4c-0a4f8a1b2c3d/0/${row!.callback_token}`, task)).status, 404)
