@@ -11,10 +11,11 @@ import { healthRoutes, type HealthRoutesOptions } from './http/health.ts'
 import { imageRoutes, type ImageRoutesOptions } from './http/images.ts'
 import { modelRoutes } from './http/models.ts'
 import { logLateErrors, requestContext } from './http/request-context.ts'
+import { usageRoutes, type UsageRoutesOptions } from './http/usage.ts'
 import { videoRoutes, type VideoRoutesOptions } from './http/videos.ts'
 import type { Logger } from './log.ts'
 
-export interface AppServices extends Omit<ImageRoutesOptions & VideoRoutesOptions & GenerationRoutesOptions, 'authenticate'>, CallbackRoutesOptions {
+export interface AppServices extends Omit<ImageRoutesOptions & VideoRoutesOptions & GenerationRoutesOptions & UsageRoutesOptions, 'authenticate'>, CallbackRoutesOptions {
   logger: Logger
   verifyToken: (token: string) => Promise<AuthenticatedUser>
   health: HealthRoutesOptions
@@ -34,7 +35,7 @@ export function createApp(services: AppServices): Koa {
   app.use(deadline(services.requestTimeoutMs))
 
   const guarded = { ...services, authenticate: signedIn }
-  const routers = [healthRoutes(services.health), imageRoutes(guarded), videoRoutes(guarded), generationRoutes(guarded), modelRoutes(guarded), callbackRoutes(services)]
+  const routers = [healthRoutes(services.health), imageRoutes(guarded), videoRoutes(guarded), generationRoutes(guarded), modelRoutes(guarded), usageRoutes(guarded), callbackRoutes(services)]
   for (const router of routers) app.use(router.routes()).use(router.allowedMethods())
   return app
 }

@@ -9,6 +9,8 @@ export const emptyIsAbsent = (value: unknown): unknown => (typeof value === 'str
 /** A whole number within bounds. */
 export const integer = (fallback: number, min: number, max: number) =>
   z.preprocess(emptyIsAbsent, z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.number().min(min).max(max)).default(fallback))
+/** US dollars, such as `12.50`, in millionths of one. */
+export const dollars = z.preprocess(emptyIsAbsent, z.string().regex(/^\d{1,9}(\.\d{1,6})?$/, 'must be an amount in US dollars, such as 12.50').transform((value) => Math.round(Number(value) * 1_000_000)).optional())
 export const text = z.preprocess(emptyIsAbsent, z.string().trim().optional())
 export const httpUrl = z.preprocess(emptyIsAbsent, z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }).transform((url) => url.replace(/\/+$/, '')).optional())
 /** With or without TLS. */

@@ -1,7 +1,7 @@
 /** The environment, read once: this file and its neighbour for providers alone know the variables' names, defaults and limits. */
 import { z } from 'zod'
 import { openProblems, readProviders } from './config-providers.ts'
-import { emptyIsAbsent, httpUrl, integer, list, redisUrl, text, type Environment } from './config-values.ts'
+import { dollars, emptyIsAbsent, httpUrl, integer, list, redisUrl, text, type Environment } from './config-values.ts'
 import type { ProviderConfig, ProviderSetting } from './generation/provider.ts'
 
 const MIB = 1024 * 1024
@@ -54,6 +54,9 @@ const schema = z.object({
   START_CONCURRENCY: integer(32, 1, 1000),
   STORE_CONCURRENCY: integer(8, 1, 100),
   MAX_EVENT_STREAMS: integer(20, 1, 10_000),
+  MAX_OPEN_GENERATIONS: integer(100, 1, 1_000_000),
+  STORAGE_QUOTA_BYTES: integer(GIB, 0, Number.MAX_SAFE_INTEGER),
+  MONTHLY_BUDGET_USD: dollars,
   MAX_JSON_BYTES: integer(256 * 1024, 1024, 16 * MIB),
   MAX_UPLOAD_BYTES: integer(10 * MIB, 1024, 100 * MIB),
   MAX_UPLOADS: integer(16, 1, 1000),
@@ -204,6 +207,7 @@ function toConfig(env: z.infer<typeof schema>, rest: { providers: Record<string,
       operationLifetimeMs: env.OPERATION_LIFETIME_SECONDS * 1000,
       breaker: { failures: env.BREAKER_FAILURES, pauseMs: env.BREAKER_SECONDS * 1000, goneMs: env.MODEL_GONE_SECONDS * 1000 },
       places: { perProvider: env.PROVIDER_CONCURRENCY, perUser: env.USER_CONCURRENCY },
+      limits: { quotaBytes: env.STORAGE_QUOTA_BYTES, budgetMicros: env.MONTHLY_BUDGET_USD ?? null, maxOpen: env.MAX_OPEN_GENERATIONS },
       storeRetryMs: env.STORE_RETRY_SECONDS * 1000,
       outputLifetimeMs: env.OUTPUT_LIFETIME_SECONDS * 1000,
       startConcurrency: env.START_CONCURRENCY,

@@ -31,6 +31,7 @@ import { checkSchema } from './supabase/migrations.ts'
 import { createRecords } from './supabase/records.ts'
 import { createStorage, type Storage } from './supabase/storage.ts'
 import { createTokenVerifier } from './supabase/tokens.ts'
+import { findUsage } from './supabase/usage.ts'
 import packageJson from '../package.json' with { type: 'json' }
 
 /** What local mode adds: the sandbox, which production never loads. */
@@ -61,13 +62,13 @@ export async function createServices(config: Config, logger: Logger, roles: { wo
 
   const database = createDatabase({ ...config.database, logger })
   await checkSchema(database.query)
-  const { places } = config.generation
+  const { places, limits } = config.generation
   const queue = await startQueue(database, logger, { supervise: roles.worker, places })
   const redis = await connectRedis(config, logger)
   const news = redis && createNewsExchange(redis, newsChannel(new URL(config.supabase.url).host))
   const unobserved = new Map([...createProviders(config.providers), ...(extras?.providers ?? []).map((provider) => [provider.id, provider] as const)])
   const { providers, health, isGone } = observeProviders(unobserved, { ...config.generation.breaker, news })
-  const records = createRecords(database, { ...queue, enqueue: queue.enqueueGeneration, places })
+  const records = createRecords(database, { ...queue, enqueue: queue.enqueueGeneration, places, limits })
   const storage = createStorage({ ...config.supabase, ...config.media })
   const keySet = createKeySet({ url: `${config.supabase.url}/auth/v1/.well-known/jwks.json`, maxAgeMs: config.supabase.jwksMaxAgeMs, cooldownMs: config.supabase.jwksCooldownMs, logger })
   const tokens = createTokenVerifier({ keySet, jwtSecret: config.supabase.jwtSecret, issuers: config.supabase.issuers, cacheSize: config.supabase.tokenCacheSize, askAuth: createAskAuth(config.supabase) })
@@ -90,6 +91,7 @@ export async function createServices(config: Config, logger: Logger, roles: { wo
     waiter,
     cancelGeneration: createCancelGeneration({ ...config.generation, records, providers }),
     hurryGeneration: queue.hurryGeneration,
+    findUsage: (userId) => findUsage(database.query, userId, limits),
     health: {
       version: packageJson.version,
       checks: {

@@ -13,7 +13,7 @@ export const INSERT_GENERATION = `
   ), submission as (
     insert into darkroom.submissions (generation_id, index) select id, number - 1 from generation, generate_series(1, $12::integer) as number
   )
-  select generation.id as generation_id, request.waiting from generation, request`
+  select generation.id as generation_id, request.waiting, darkroom.reserve($1, generation.id, $14, $15, $16, $17, $18) as exceeded from generation, request`
 
 /** Of a row named submission. */
 export const IS_RECORDED = `

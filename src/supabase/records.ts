@@ -4,6 +4,7 @@ import { limitConcurrency } from '../limit-concurrency.ts'
 import type { Kind } from '../generation/plan.ts'
 import type { Mark, Operation, Output } from '../generation/provider.ts'
 import type { GenerationStatus, GenerationWork, Plan, RecordedError, Records, Submission } from '../generation/records.ts'
+import { reservationOf, toLimitError, type Exceeded, type UsageLimits } from '../generation/usage.ts'
 import { toJson, toStorableText, type Database, type Query } from './database.ts'
 import { toGeneration, toImageRow, toVideoRow, type GenerationRow } from './generation-rows.ts'
 import { findKey, takeKey } from './idempotency-keys.ts'
@@ -17,6 +18,7 @@ export interface RecordsOptions {
   /** Gives jobs to waiting generations for which there is a place. */
   wakeWaiting: () => Promise<void>
   places: Places
+  limits: UsageLimits
 }
 
 /** How many generations may run at once at one provider and for one user, over all processes. */
@@ -25,7 +27,7 @@ export interface Places {
   perUser: number
 }
 
-export function createRecords(database: Database, { enqueue, wakeWaiting, places }: RecordsOptions): Records {
+export function createRecords(database: Database, { enqueue, wakeWaiting, places, limits }: RecordsOptions): Records {
   const { query } = database
   // Claims wait for one another in the database: they must not hold every connection meanwhile.
   const oneClaim = limitConcurrency(1)
@@ -34,7 +36,8 @@ export function createRecords(database: Database, { enqueue, wakeWaiting, places
       const created = await database.transaction(async (tx) => {
         const earlier = idempotencyKey && (await takeKey(tx, userId, idempotencyKey))
         if (earlier !== undefined) return { generationId: earlier, isNew: false, isWaiting: false }
-        const [row] = await tx<{ generation_id: string; waiting: boolean }>(INSERT_GENERATION, [
+        const { bytes, costMicros } = reservationOf(plan)
+        const [row] = await tx<{ generation_id: string; waiting: boolean; exceeded: Exceeded | null }>(INSERT_GENERATION, [
           userId,
           toStorableText(plan.prompt),
           plan.model,
@@ -48,8 +51,15 @@ export function createRecords(database: Database, { enqueue, wakeWaiting, places
           toJson(plan),
           plan.n,
           places.perUser,
+          bytes,
+          costMicros,
+          limits.quotaBytes,
+          limits.budgetMicros,
+          limits.maxOpen,
         ])
-        const { generation_id: generationId, waiting: isWaiting } = row!
+        const { generation_id: generationId, waiting: isWaiting, exceeded } = row!
+        // The transaction ends here: nothing of the generation stays.
+        if (exceeded !== null) throw toLimitError(exceeded, limits)
         if (idempotencyKey) await tx('update darkroom.idempotency_keys set generation_id = $4 where user_id = $1 and route = $2 and key = $3', [userId, idempotencyKey.route, idempotencyKey.key, generationId])
         for (const [name, { bytes, mediaType }] of Object.entries(inputs ?? {})) {
           await tx('insert into darkroom.inputs (generation_id, name, media_type, bytes) values ($1, $2, $3, $4)', [generationId, name, mediaType, toBuffer(bytes)])

@@ -51,6 +51,9 @@ export async function startBackend(bench: Bench): Promise<Backend> {
       PORT: '0',
       NODE_ENV: 'production',
       LOG_LEVEL: 'warn',
+      // One user asks for all of it.
+      MAX_OPEN_GENERATIONS: '1000000',
+      STORAGE_QUOTA_BYTES: String(Number.MAX_SAFE_INTEGER),
       CORS_ORIGINS: 'https://app.example.com',
       SUPABASE_URL: supabase.url,
       SUPABASE_SECRET_KEY: supabase.secretKey,

@@ -37,12 +37,13 @@ const STARTS_AT_ONCE = 16
 const CALL_TIMEOUT_MS = 20_000
 /** No limit. */
 const PLACES = { perProvider: 1_000_000, perUser: 1_000_000 }
+const LIMITS = { quotaBytes: Number.MAX_SAFE_INTEGER, budgetMicros: null, maxOpen: 1_000_000 }
 
 export async function createVideoMaker(bench: Bench, { database }: Backend, simulator: Simulator): Promise<VideoMaker> {
   const queue = await startQueue(database, createLogger({ level: 'silent' }), { supervise: false, places: PLACES })
   bench.defer(() => queue.stop())
   // Jobs come later, all at once.
-  const records = createRecords(database, { enqueue: async () => undefined, wakeWaiting: async () => undefined, places: PLACES })
+  const records = createRecords(database, { enqueue: async () => undefined, wakeWaiting: async () => undefined, places: PLACES, limits: LIMITS })
   const provider: Provider = createModelArk(simulator)
   const plan = planVideo(videoRequestSchema.parse({ prompt: 'A tea house in the rain' }), false, { catalog: createCatalog([...models], []), providers: new Map([[provider.id, provider]]), standIns: {}, isGone: () => false })
   const model = provider.video!({ vendorId: plan.vendorId, family: plan.family })
