@@ -101,6 +101,8 @@ export interface Generation {
   estimatedCostMicros: number | null
   /** What it cost, in millionths of a US dollar; null while that is not settled. */
   costMicros: number | null
+  /** Whether it shows the files of an earlier one. */
+  cached: boolean
   /** The models that were asked before the present one. */
   attempts: Attempt[]
   createdAt: Date
@@ -136,6 +138,8 @@ export interface NewGeneration {
   /** Files of the request, by name, kept until the provider has them. */
   inputs?: Record<string, InputFile> | undefined
   idempotencyKey?: IdempotencyKey | undefined
+  /** How old an answer to the same request is taken instead of a new one, in seconds. */
+  maxAgeSeconds: number
 }
 
 /** A model that was asked and took nothing. */

@@ -5,6 +5,7 @@ import type { InputFile } from '../generation/provider.ts'
 import type { Generation, Plan } from '../generation/records.ts'
 import { answerWhenDone, type WaitingOptions } from './answer-when-done.ts'
 import type { AuthenticatedUser } from './authenticate.ts'
+import { readMaxAge } from './cache-control.ts'
 import { isDryRun, toDryRunResponse } from './dry-run.ts'
 import { readIdempotencyKey } from './idempotency.ts'
 import { releaseUploads } from './multipart-body.ts'
@@ -19,8 +20,13 @@ export interface GenerationRequest {
   present: (generation: Generation) => Promise<object>
 }
 
+export interface GenerateOptions extends WaitingOptions {
+  /** How old an answer to the same seeded request is given again, where the client says nothing. */
+  cacheSeconds: number
+}
+
 /** @throws {AppError} `forbidden` for another user's id, what `prepare` throws, and what the generation failed with. */
-export async function generate(ctx: Context, request: GenerationRequest, options: WaitingOptions): Promise<void> {
+export async function generate(ctx: Context, request: GenerationRequest, options: GenerateOptions): Promise<void> {
   const user = ctx.state.user as AuthenticatedUser
   checkOwner(request.input, user.id)
   if (isDryRun(ctx)) {
@@ -34,11 +40,13 @@ export async function generate(ctx: Context, request: GenerationRequest, options
   await answerWhenDone(ctx, generationId, user.id, request.present, options)
 }
 
-async function submit(ctx: Context, { identity, prepare }: GenerationRequest, { id: userId }: AuthenticatedUser, { records, files }: WaitingOptions): Promise<{ generationId: string; isNew: boolean }> {
+async function submit(ctx: Context, { identity, prepare }: GenerationRequest, { id: userId }: AuthenticatedUser, { records, files, cacheSeconds }: GenerateOptions): Promise<{ generationId: string; isNew: boolean }> {
   const idempotencyKey = readIdempotencyKey(ctx, identity)
   // Before the plan: what was made once is answered again, even if its model is gone by now.
   const earlier = idempotencyKey && (await records.findEarlier(userId, idempotencyKey))
   if (earlier !== undefined) return { generationId: earlier, isNew: false }
   const { plan, inputs } = await prepare()
-  return await records.create({ userId, plan, bucket: files.bucket, inputs, idempotencyKey })
+  // Without a seed every answer is another one: only who asks for it is given the same again.
+  const maxAgeSeconds = readMaxAge(ctx, plan.seed === undefined ? 0 : cacheSeconds)
+  return await records.create({ userId, plan, bucket: files.bucket, inputs, idempotencyKey, maxAgeSeconds })
 }

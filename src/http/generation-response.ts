@@ -18,6 +18,7 @@ export async function toGenerationResponse(generation: Generation, files: FileSt
     error: generation.error,
     warnings: generation.warnings,
     attempts: generation.attempts,
+    cached: generation.cached,
     estimatedCostMicros: generation.estimatedCostMicros,
     costMicros: generation.costMicros,
     createdAt: generation.createdAt.toISOString(),

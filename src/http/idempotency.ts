@@ -1,6 +1,7 @@
 /** `Idempotency-Key`: a request that is sent again, by a nervous user or a network library, is the same request. */
 import { createHash } from 'node:crypto'
 import type { Context } from 'koa'
+import { canonicalJson } from '../canonical-json.ts'
 import { AppError } from '../errors.ts'
 import type { IdempotencyKey } from '../generation/records.ts'
 
@@ -16,11 +17,4 @@ export function readIdempotencyKey(ctx: Context, readInput: () => object): Idemp
   if (key === '') return undefined
   if (!KEY.test(key)) throw new AppError('invalid_request', 'The Idempotency-Key must be 1 to 255 visible ASCII characters.', { details: [{ path: 'Idempotency-Key', message: 'is not valid' }] })
   return { key, route: `${ctx.method} ${ctx.path.replace(/\/+$/, '')}`, bodySha256: createHash('sha256').update(canonicalJson(readInput())).digest('hex') }
-}
-
-function canonicalJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonicalJson).join()}]`
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null'
-  const entries = Object.entries(value).filter(([, item]) => item !== undefined)
-  return `{${entries.toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([name, item]) => `${JSON.stringify(name)}:${canonicalJson(item)}`).join()}}`
 }

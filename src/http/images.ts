@@ -9,15 +9,14 @@ import { imageRequestSchema, planImage } from '../generation/image-request.ts'
 import type { PlanContext, StandIns } from '../generation/plan.ts'
 import type { Provider } from '../generation/provider.ts'
 import type { Generation } from '../generation/records.ts'
-import type { WaitingOptions } from './answer-when-done.ts'
-import { generate } from './generate.ts'
+import { generate, type GenerateOptions } from './generate.ts'
 import { toImageResponse } from './generation-response.ts'
 import { jsonBody, parseBody } from './json-body.ts'
 import { usableModels } from './models.ts'
 import { multipartBody, uploadsOf } from './multipart-body.ts'
 import { hashOf, prepareEdit } from './prepare-edit.ts'
 
-export interface ImageRoutesOptions extends WaitingOptions {
+export interface ImageRoutesOptions extends GenerateOptions {
   authenticate: Middleware
   catalog: Catalog
   providers: ReadonlyMap<string, Provider>
@@ -96,6 +95,7 @@ async function toImagesResponse(generation: Generation, files: FileStore) {
     estimatedCostMicros: generation.estimatedCostMicros,
     costMicros: generation.costMicros,
     attempts: generation.attempts,
+    cached: generation.cached,
   }
 }
 

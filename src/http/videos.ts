@@ -7,14 +7,13 @@ import type { InputFile, Provider } from '../generation/provider.ts'
 import type { Generation } from '../generation/records.ts'
 import { FIRST_FRAME } from '../generation/prepare-call.ts'
 import { planVideo, videoRequestSchema, type VideoPlan, type VideoRequestInput } from '../generation/video-request.ts'
-import type { WaitingOptions } from './answer-when-done.ts'
-import { generate } from './generate.ts'
+import { generate, type GenerateOptions } from './generate.ts'
 import { jsonBody, parseBody } from './json-body.ts'
 import { usableModels } from './models.ts'
 import { multipartBody, uploadsOf } from './multipart-body.ts'
 import { hashOf } from './prepare-edit.ts'
 
-export interface VideoRoutesOptions extends WaitingOptions {
+export interface VideoRoutesOptions extends GenerateOptions {
   authenticate: Middleware
   catalog: Catalog
   providers: ReadonlyMap<string, Provider>
@@ -80,5 +79,6 @@ async function toVideoAnswer(generation: Generation, files: FileStore) {
     estimatedCostMicros: generation.estimatedCostMicros,
     costMicros: generation.costMicros,
     attempts: generation.attempts,
+    cached: generation.cached,
   }
 }

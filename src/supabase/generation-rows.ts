@@ -50,6 +50,7 @@ export interface GenerationRow {
   estimated_cost_micros: number | null
   cost_micros: number | null
   attempts: Attempt[]
+  cached: boolean
   created_at: Date
   created_at_micros: string
   version: string
@@ -74,6 +75,7 @@ export function toGeneration(row: GenerationRow): Generation {
     estimatedCostMicros: row.estimated_cost_micros,
     costMicros: row.cost_micros,
     attempts: row.attempts,
+    cached: row.cached,
     createdAt: row.created_at,
     createdAtMicros: row.created_at_micros,
     version: row.version,

@@ -14,6 +14,11 @@ export async function takeKey(tx: Query, userId: string, { key, route, bodySha25
   return await findKey(tx, userId, { key, route, bodySha256 })
 }
 
+/** Has the key, taken in this transaction, stand for a generation. */
+export async function giveKey(tx: Query, userId: string, { key, route }: IdempotencyKey, generationId: string): Promise<void> {
+  await tx('update darkroom.idempotency_keys set generation_id = $4 where user_id = $1 and route = $2 and key = $3', [userId, route, key, generationId])
+}
+
 /** @throws {AppError} `idempotency_mismatch` for another body, `not_found` when the generation was deleted. */
 export async function findKey(query: Query, userId: string, { key, route, bodySha256 }: IdempotencyKey): Promise<string | undefined> {
   const [earlier] = await query<{ body_sha256: string; generation_id: string | null }>(

@@ -50,6 +50,6 @@ async function applyFile(client: pg.Client, directory: string, file: string): Pr
 
 /** @throws when the schema that this version needs is not there. */
 export async function checkSchema(query: Query): Promise<void> {
-  const [found] = await query<{ ready: boolean }>(`select to_regprocedure('darkroom.reserve(uuid,uuid,bigint,bigint,bigint,bigint,integer)') is not null as ready`)
+  const [found] = await query<{ ready: boolean }>(`select to_regprocedure('darkroom.reuse(uuid,varchar,interval)') is not null as ready`)
   if (!found?.ready) throw new Error("The database does not have Darkroom's tables. Run `npm run migrate` with DATABASE_URL set, or `npx supabase db push`.")
 }

@@ -7,8 +7,8 @@ export const INSERT_GENERATION = `
     insert into public.generations (prompt_id, user_id, kind, requested_model, model, provider, warnings, estimated_cost_micros, bucket)
     select id, $1, $4, $6, $3, $7, $8, $9, $10 from prompt returning id, prompt_id
   ), request as (
-    insert into darkroom.requests (generation_id, plan, waiting)
-    select id, $11, (select count(*) from public.generations where user_id = $1 and status in ('queued', 'running')) >= $13 from generation
+    insert into darkroom.requests (generation_id, plan, fingerprint, waiting)
+    select id, $11, $19, (select count(*) from public.generations where user_id = $1 and status in ('queued', 'running')) >= $13 from generation
     returning waiting
   ), submission as (
     insert into darkroom.submissions (generation_id, index) select id, number - 1 from generation, generate_series(1, $12::integer) as number
@@ -31,7 +31,7 @@ export const SELECT_WORK = `
 
 /** Images and videos come in the same statement, so that a finished generation is never seen without them. */
 const GENERATION_COLUMNS = `
-  id, prompt_id, kind, requested_model, model, provider, status, progress, error, warnings, estimated_cost_micros::float8, cost_micros::float8, attempts, created_at, started_at, finished_at,
+  id, prompt_id, kind, requested_model, model, provider, status, progress, error, warnings, cached, estimated_cost_micros::float8, cost_micros::float8, attempts, created_at, started_at, finished_at,
   (extract(epoch from created_at) * 1000000)::bigint::text as created_at_micros,
   (extract(epoch from updated_at) * 1000000)::bigint::text as version,
   coalesce((select jsonb_agg(to_jsonb(image) order by image.index) from public.images image where image.generation_id = generation.id), '[]') as images,

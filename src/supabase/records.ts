@@ -4,10 +4,11 @@ import { limitConcurrency } from '../limit-concurrency.ts'
 import type { Kind } from '../generation/plan.ts'
 import type { Mark, Operation, Output } from '../generation/provider.ts'
 import type { GenerationStatus, GenerationWork, Plan, RecordedError, Records, Submission } from '../generation/records.ts'
+import { fingerprintOf } from '../generation/fingerprint.ts'
 import { reservationOf, toLimitError, type Exceeded, type UsageLimits } from '../generation/usage.ts'
 import { toJson, toStorableText, type Database, type Query } from './database.ts'
 import { toGeneration, toImageRow, toVideoRow, type GenerationRow } from './generation-rows.ts'
-import { findKey, takeKey } from './idempotency-keys.ts'
+import { findKey, giveKey, takeKey } from './idempotency-keys.ts'
 import { INSERT_GENERATION, KEEP_BYTES, LIST_GENERATIONS, SAVE_ACCEPTED, SAVE_LOST, SAVE_STARTED, SELECT_GENERATION, SELECT_WORK } from './record-queries.ts'
 
 /** Puts a generation's job into the queue, within the transaction that `query` belongs to. */
@@ -32,10 +33,16 @@ export function createRecords(database: Database, { enqueue, wakeWaiting, places
   // Claims wait for one another in the database: they must not hold every connection meanwhile.
   const oneClaim = limitConcurrency(1)
   return {
-    async create({ userId, plan, bucket, inputs, idempotencyKey }) {
+    async create({ userId, plan, bucket, inputs, idempotencyKey, maxAgeSeconds }) {
+      const fingerprint = fingerprintOf(plan, inputs)
       const created = await database.transaction(async (tx) => {
         const earlier = idempotencyKey && (await takeKey(tx, userId, idempotencyKey))
         if (earlier !== undefined) return { generationId: earlier, isNew: false, isWaiting: false }
+        const reused = maxAgeSeconds > 0 ? await reuse(tx, userId, fingerprint, maxAgeSeconds) : undefined
+        if (reused !== undefined) {
+          if (idempotencyKey) await giveKey(tx, userId, idempotencyKey, reused)
+          return { generationId: reused, isNew: true, isWaiting: false }
+        }
         const { bytes, costMicros } = reservationOf(plan)
         const [row] = await tx<{ generation_id: string; waiting: boolean; exceeded: Exceeded | null }>(INSERT_GENERATION, [
           userId,
@@ -56,11 +63,12 @@ export function createRecords(database: Database, { enqueue, wakeWaiting, places
           limits.quotaBytes,
           limits.budgetMicros,
           limits.maxOpen,
+          fingerprint,
         ])
         const { generation_id: generationId, waiting: isWaiting, exceeded } = row!
         // The transaction ends here: nothing of the generation stays.
         if (exceeded !== null) throw toLimitError(exceeded, limits)
-        if (idempotencyKey) await tx('update darkroom.idempotency_keys set generation_id = $4 where user_id = $1 and route = $2 and key = $3', [userId, idempotencyKey.route, idempotencyKey.key, generationId])
+        if (idempotencyKey) await giveKey(tx, userId, idempotencyKey, generationId)
         for (const [name, { bytes, mediaType }] of Object.entries(inputs ?? {})) {
           await tx('insert into darkroom.inputs (generation_id, name, media_type, bytes) values ($1, $2, $3, $4)', [generationId, name, mediaType, toBuffer(bytes)])
         }
@@ -211,6 +219,12 @@ export function createRecords(database: Database, { enqueue, wakeWaiting, places
 }
 
 const toBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+
+/** @returns the generation that answers the same, new or under way. */
+async function reuse(tx: Query, userId: string, fingerprint: string, maxAgeSeconds: number): Promise<string | undefined> {
+  const [row] = await tx<{ id: string | null }>('select darkroom.reuse($1, $2, make_interval(secs => $3)) as id', [userId, fingerprint, maxAgeSeconds])
+  return row?.id ?? undefined
+}
 
 interface WorkRow {
   id: string

@@ -84,7 +84,7 @@ async function toFinished(operation: Operation, model: VideoModel): Promise<Fini
 }
 
 async function recordOne(userId: string, { operation, url }: FinishedVideo, { plan, records }: { plan: VideoPlan; records: Records }): Promise<string> {
-  const { generationId } = await records.create({ userId, plan, bucket: BUCKET })
+  const { generationId } = await records.create({ userId, plan, maxAgeSeconds: 0, bucket: BUCKET })
   await records.claimSubmissions(generationId, [{}])
   await records.saveStarted(generationId, 0, { operation, warnings: [] })
   await records.saveAccepted(generationId, 0, { outputs: [{ type: 'url', url }], expiresAt: new Date(Date.now() + LINK_LIFE_MS), warnings: [] })
