@@ -12,6 +12,7 @@ import { imageRoutes, type ImageRoutesOptions } from './http/images.ts'
 import { modelRoutes } from './http/models.ts'
 import { logLateErrors, requestContext } from './http/request-context.ts'
 import { usageRoutes, type UsageRoutesOptions } from './http/usage.ts'
+import { limitAddress, limitUser } from './http/rate-limit.ts'
 import { videoRoutes, type VideoRoutesOptions } from './http/videos.ts'
 import type { Logger } from './log.ts'
 
@@ -27,12 +28,14 @@ export interface AppServices extends Omit<ImageRoutesOptions & VideoRoutesOption
 export function createApp(services: AppServices): Koa {
   const app = new Koa(proxySettings(services.trustProxy))
   logLateErrors(app, services.logger)
-  const signedIn = authenticate(services.verifyToken)
+  const [known, limited] = [authenticate(services.verifyToken), limitUser(services.rateLimits)]
+  const signedIn: Koa.Middleware = (ctx, next) => known(ctx, () => limited(ctx, next))
 
   app.use(cors({ origin: allowOrigin(services.corsOrigins), allowMethods: 'GET,POST,DELETE', allowHeaders: ALLOWED_HEADERS, exposeHeaders: EXPOSED_HEADERS, maxAge: PREFLIGHT_SECONDS }))
   app.use(helmet({ crossOriginResourcePolicy: { policy: 'cross-origin' } }))
   app.use(requestContext(services.logger))
   app.use(deadline(services.requestTimeoutMs))
+  app.use(limitAddress(services.rateLimits))
 
   const guarded = { ...services, authenticate: signedIn }
   const routers = [healthRoutes(services.health), imageRoutes(guarded), videoRoutes(guarded), generationRoutes(guarded), modelRoutes(guarded), usageRoutes(guarded), callbackRoutes(services)]
@@ -41,7 +44,7 @@ export function createApp(services: AppServices): Koa {
 }
 
 const ALLOWED_HEADERS = ['Authorization', 'Content-Type', 'Idempotency-Key', 'Prefer', 'X-Request-Id', 'X-Client-Info', 'Last-Event-ID', 'apikey']
-const EXPOSED_HEADERS = ['X-Request-Id', 'Retry-After', 'Location', 'Preference-Applied', 'Idempotency-Replayed']
+const EXPOSED_HEADERS = ['X-Request-Id', 'Retry-After', 'Location', 'Preference-Applied', 'Idempotency-Replayed', 'RateLimit', 'RateLimit-Policy']
 const PREFLIGHT_SECONDS = 600
 
 /** An origin that is not on the list gets no CORS header: its browser keeps the answer from the page. */

@@ -57,6 +57,12 @@ const schema = z.object({
   MAX_OPEN_GENERATIONS: integer(100, 1, 1_000_000),
   STORAGE_QUOTA_BYTES: integer(GIB, 0, Number.MAX_SAFE_INTEGER),
   MONTHLY_BUDGET_USD: dollars,
+  RATE_WINDOW_SECONDS: integer(60, 1, 86_400),
+  RATE_LIMIT_IP: integer(600, 0, 1_000_000_000),
+  RATE_LIMIT_USER: integer(300, 0, 1_000_000_000),
+  RATE_LIMIT_IMAGES: integer(60, 0, 1_000_000_000),
+  RATE_LIMIT_VIDEOS: integer(30, 0, 1_000_000_000),
+  RATE_LIMIT_MODEL: integer(40, 0, 1_000_000_000),
   CACHE_SECONDS: integer(86_400, 0, 31_536_000),
   MAX_JSON_BYTES: integer(256 * 1024, 1024, 16 * MIB),
   MAX_UPLOAD_BYTES: integer(10 * MIB, 1024, 100 * MIB),
@@ -197,6 +203,10 @@ function toConfig(env: z.infer<typeof schema>, rest: { providers: Record<string,
       /** The longest transfer of one video, from the provider to the storage. */
       videoTransferMs: env.VIDEO_TRANSFER_SECONDS * 1000,
       downloadTimeoutMs: env.DOWNLOAD_TIMEOUT_SECONDS * 1000,
+    },
+    rateLimits: {
+      windowSeconds: env.RATE_WINDOW_SECONDS,
+      limits: { ip: env.RATE_LIMIT_IP, user: env.RATE_LIMIT_USER, images: env.RATE_LIMIT_IMAGES, videos: env.RATE_LIMIT_VIDEOS, model: env.RATE_LIMIT_MODEL },
     },
     generation: {
       providerTimeoutMs: env.PROVIDER_TIMEOUT_SECONDS * 1000,

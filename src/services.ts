@@ -22,6 +22,7 @@ import { limitConcurrency } from './limit-concurrency.ts'
 import type { Logger } from './log.ts'
 import { createGuardedFetch } from './media/guarded-fetch.ts'
 import { createMedia } from './media/pictures.ts'
+import { createRateLimits } from './rate-limits.ts'
 import { createProviders } from './providers/registry.ts'
 import type { RedisLink } from './redis.ts'
 import { createAskAuth, probeAuth } from './supabase/auth.ts'
@@ -90,6 +91,7 @@ export async function createServices(config: Config, logger: Logger, roles: { wo
     media,
     waiter,
     cancelGeneration: createCancelGeneration({ ...config.generation, records, providers }),
+    rateLimits: createRateLimits({ ...config.rateLimits, redis: undefined }),
     hurryGeneration: queue.hurryGeneration,
     findUsage: (userId) => findUsage(database.query, userId, limits),
     health: {

@@ -5,13 +5,16 @@ import type { InputFile } from '../generation/provider.ts'
 import type { Generation, Plan } from '../generation/records.ts'
 import { answerWhenDone, type WaitingOptions } from './answer-when-done.ts'
 import type { AuthenticatedUser } from './authenticate.ts'
+import type { RateLimits } from '../rate-limits.ts'
 import { readMaxAge } from './cache-control.ts'
 import { isDryRun, toDryRunResponse } from './dry-run.ts'
 import { readIdempotencyKey } from './idempotency.ts'
+import { limitGeneration } from './rate-limit.ts'
 import { releaseUploads } from './multipart-body.ts'
 
 export interface GenerationRequest {
-  input: { userId?: string | undefined }
+  kind: 'images' | 'videos'
+  input: { userId?: string | undefined; model?: string | undefined }
   /** What is asked for, with files as their hashes: the same key may only repeat the same. */
   identity: () => object
   /** @throws {AppError} for whatever cannot be done: nothing was paid or written yet. */
@@ -23,6 +26,7 @@ export interface GenerationRequest {
 export interface GenerateOptions extends WaitingOptions {
   /** How old an answer to the same seeded request is given again, where the client says nothing. */
   cacheSeconds: number
+  rateLimits: RateLimits
 }
 
 /** @throws {AppError} `forbidden` for another user's id, what `prepare` throws, and what the generation failed with. */
@@ -33,6 +37,7 @@ export async function generate(ctx: Context, request: GenerationRequest, options
     ctx.body = toDryRunResponse((await request.prepare()).plan)
     return
   }
+  await limitGeneration(ctx, options.rateLimits, request.kind, request.input.model ?? '')
   const { generationId, isNew } = await submit(ctx, request, user, options)
   // Whoever waits for minutes holds no pictures meanwhile.
   releaseUploads(ctx)

@@ -53,7 +53,7 @@ export function imageRoutes(options: ImageRoutesOptions): Router {
 
   router.post('/generate', ...json, async (ctx) => {
     const input = parseBody(imageRequestSchema, ctx)
-    await generate(ctx, { input, identity: () => input, prepare: async () => ({ plan: planImage(input, options) }), present }, options)
+    await generate(ctx, { kind: 'images', input, identity: () => input, prepare: async () => ({ plan: planImage(input, options) }), present }, options)
   })
 
   router.post('/edit', ...form({ image: MAX_EDIT_IMAGES, mask: 1 }), async (ctx) => {
@@ -71,7 +71,7 @@ export function imageRoutes(options: ImageRoutesOptions): Router {
       const { uploads, mask } = files()
       return { ...input, image: uploads.map(hashOf), mask: mask && hashOf(mask) }
     }
-    return generate(ctx, { input, identity, prepare: () => prepareEdit({ task, input, ...files(), media: options.media, context: options }), present }, options)
+    return generate(ctx, { kind: 'images', input, identity, prepare: () => prepareEdit({ task, input, ...files(), media: options.media, context: options }), present }, options)
   }
 
   const present = (generation: Generation) => toImagesResponse(generation, options.files)

@@ -41,7 +41,7 @@ export function videoRoutes(options: VideoRoutesOptions): Router {
       const image = upload()
       return { ...input, image: image && hashOf(image) }
     }
-    await generate(ctx, { input, identity, prepare: () => prepare(input, upload()), present: (generation) => toVideoAnswer(generation, options.files) }, options)
+    await generate(ctx, { kind: 'videos', input, identity, prepare: () => prepare(input, upload()), present: (generation) => toVideoAnswer(generation, options.files) }, options)
   })
 
   async function prepare(input: VideoRequestInput, upload: Uint8Array | undefined) {

@@ -3,7 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
-import { eventually } from './service.ts'
+import { eventually, NO_RATE_LIMITS } from './service.ts'
 import { supabase } from './supabase.ts'
 
 /** Several processes may start at once on a machine that is busy with tests. */
@@ -46,6 +46,7 @@ export async function startProcess(role: string[], env: Record<string, string>):
       SUPABASE_PUBLISHABLE_KEY: supabase.publishableKey,
       SUPABASE_JWT_SECRET: supabase.jwtSecret,
       DATABASE_URL: supabase.databaseUrl,
+      ...NO_RATE_LIMITS,
       ...env,
     },
     ...role,

@@ -32,8 +32,11 @@ export interface TestServiceOptions {
   worker?: boolean
 }
 
+/** All requests of a test come from one address, and many of one user. */
+export const NO_RATE_LIMITS = { RATE_LIMIT_IP: '0', RATE_LIMIT_USER: '0', RATE_LIMIT_IMAGES: '0', RATE_LIMIT_VIDEOS: '0', RATE_LIMIT_MODEL: '0' }
+
 /** Short limits, so that what hangs ends within a test. */
-const TEST_ENV = { LOG_LEVEL: 'debug', CORS_ORIGINS: 'https://app.example.com', PROVIDER_TIMEOUT_SECONDS: '2', DOWNLOAD_TIMEOUT_SECONDS: '3', STORE_RETRY_SECONDS: '1', SHUTDOWN_SECONDS: '5', CALL_TIMEOUT_SECONDS: '2', CHECK_SECONDS: '1', MAX_CHECK_SECONDS: '1', SETTLE_SECONDS: '4', START_PATIENCE_SECONDS: '0', BREAKER_FAILURES: '1000000', MODEL_GONE_SECONDS: '0' }
+const TEST_ENV = { LOG_LEVEL: 'debug', CORS_ORIGINS: 'https://app.example.com', PROVIDER_TIMEOUT_SECONDS: '2', DOWNLOAD_TIMEOUT_SECONDS: '3', STORE_RETRY_SECONDS: '1', SHUTDOWN_SECONDS: '5', CALL_TIMEOUT_SECONDS: '2', CHECK_SECONDS: '1', MAX_CHECK_SECONDS: '1', SETTLE_SECONDS: '4', START_PATIENCE_SECONDS: '0', BREAKER_FAILURES: '1000000', MODEL_GONE_SECONDS: '0', ...NO_RATE_LIMITS }
 
 export async function startTestService(options: TestServiceOptions = {}): Promise<TestService> {
   const simulator = await startModelArkSimulator(options.simulator)
