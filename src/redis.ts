@@ -6,6 +6,8 @@ import { Redis, type RedisOptions } from 'ioredis'
 import type { Logger } from './log.ts'
 
 export interface RedisLink {
+  /** For commands: those fail at once while Redis is away. */
+  client: Redis
   /** Tells every process that listens, this one too. */
   publish(channel: string, text: string): void
   /** @param onText must not throw. */
@@ -84,6 +86,7 @@ export function createRedis({ url, rejectUnauthorized, logger, pingMs = PING_MS 
   }, pingMs).unref()
 
   return {
+    client: speaker,
     publish(channel, text) {
       if (state === 'open') speaker.publish(channel, text).catch(ignore)
     },

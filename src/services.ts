@@ -91,7 +91,7 @@ export async function createServices(config: Config, logger: Logger, roles: { wo
     media,
     waiter,
     cancelGeneration: createCancelGeneration({ ...config.generation, records, providers }),
-    rateLimits: createRateLimits({ ...config.rateLimits, redis: undefined }),
+    rateLimits: createRateLimits({ ...config.rateLimits, redis: redis?.client }),
     hurryGeneration: queue.hurryGeneration,
     findUsage: (userId) => findUsage(database.query, userId, limits),
     health: {

@@ -1,6 +1,7 @@
 /** Limits on requests: exact, told beforehand, and for nobody else than who reaches them. */
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import { noRedis, startRedis, type TestRedis } from '../support/redis.ts'
 import { eventually, startTestService, type TestService } from '../support/service.ts'
 import { signUp, sql, type TestUser } from '../support/supabase.ts'
 
@@ -92,5 +93,47 @@ describe('a window', () => {
     await eventually(async () => (await look()) === 429, 'the limit is reached')
     await eventually(async () => (await look()) === 200, 'the window ends')
     await service.close()
+  })
+})
+
+describe('two processes on one Redis', { skip: noRedis }, () => {
+  let redis: TestRedis
+  let services: TestService[] = []
+  before(async () => {
+    redis = await startRedis()
+    const env = { REDIS_URL: redis.url, RATE_WINDOW_SECONDS: '3600', RATE_LIMIT_USER: '50' }
+    services = [await startTestService({ env }), await startTestService({ env, worker: false })]
+  })
+  after(async () => {
+    for (const service of services) await service.close()
+    await redis.close()
+  })
+
+  const ask = async (user: TestUser, count: number) => {
+    const answers = await Promise.all(Array.from({ length: count }, (_, index) => services[index % 2]!.request('/api/models', { user })))
+    return answers.filter(({ status }) => status === 200).length
+  }
+
+  test('count together, to the last request', async () => {
+    const user = await signUp()
+    await eventually(async () => services.every(({ log }) => log.some(({ msg }) => msg === 'Redis is there')), 'both are connected')
+    assert.deepEqual([await ask(user, 120), await ask(user, 20)], [50, 0])
+  })
+
+  test('go on by themselves while it is away or silent, and together again when it is back', async () => {
+    const user = await signUp()
+    const melt = redis.freeze()
+    // Each by itself: twice the limit, after a moment.
+    assert.equal(await ask(user, 120), 100)
+    melt()
+    await redis.kill()
+    assert.equal(await ask(user, 20), 0, 'what each has counted still counts')
+    assert.equal(await ask(await signUp(), 120), 100)
+    await redis.restart()
+    const isBack = async () => {
+      const newcomer = await signUp()
+      return (await ask(newcomer, 120)) === 50
+    }
+    await eventually(isBack, 'they count together again', 60_000)
   })
 })
