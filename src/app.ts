@@ -6,6 +6,7 @@ import type { TrustProxy } from './config.ts'
 import { authenticate, type AuthenticatedUser } from './http/authenticate.ts'
 import { callbackRoutes, type CallbackRoutesOptions } from './http/callbacks.ts'
 import { deadline } from './http/deadline.ts'
+import { downloadRoutes, type DownloadRoutesOptions } from './http/downloads.ts'
 import { generationRoutes, type GenerationRoutesOptions } from './http/generations.ts'
 import { healthRoutes, type HealthRoutesOptions } from './http/health.ts'
 import { imageRoutes, type ImageRoutesOptions } from './http/images.ts'
@@ -16,7 +17,7 @@ import { limitAddress, limitUser } from './http/rate-limit.ts'
 import { videoRoutes, type VideoRoutesOptions } from './http/videos.ts'
 import type { Logger } from './log.ts'
 
-export interface AppServices extends Omit<ImageRoutesOptions & VideoRoutesOptions & GenerationRoutesOptions & UsageRoutesOptions, 'authenticate'>, CallbackRoutesOptions {
+export interface AppServices extends Omit<ImageRoutesOptions & VideoRoutesOptions & GenerationRoutesOptions & DownloadRoutesOptions & UsageRoutesOptions, 'authenticate'>, CallbackRoutesOptions {
   logger: Logger
   verifyToken: (token: string) => Promise<AuthenticatedUser>
   health: HealthRoutesOptions
@@ -38,13 +39,13 @@ export function createApp(services: AppServices): Koa {
   app.use(limitAddress(services.rateLimits))
 
   const guarded = { ...services, authenticate: signedIn }
-  const routers = [healthRoutes(services.health), imageRoutes(guarded), videoRoutes(guarded), generationRoutes(guarded), modelRoutes(guarded), usageRoutes(guarded), callbackRoutes(services)]
+  const routers = [healthRoutes(services.health), imageRoutes(guarded), videoRoutes(guarded), generationRoutes(guarded), downloadRoutes(guarded), modelRoutes(guarded), usageRoutes(guarded), callbackRoutes(services)]
   for (const router of routers) app.use(router.routes()).use(router.allowedMethods())
   return app
 }
 
-const ALLOWED_HEADERS = ['Authorization', 'Content-Type', 'Idempotency-Key', 'Prefer', 'X-Request-Id', 'X-Client-Info', 'Last-Event-ID', 'apikey']
-const EXPOSED_HEADERS = ['X-Request-Id', 'Retry-After', 'Location', 'Preference-Applied', 'Idempotency-Replayed', 'RateLimit', 'RateLimit-Policy']
+const ALLOWED_HEADERS = ['Authorization', 'Content-Type', 'Idempotency-Key', 'Prefer', 'X-Request-Id', 'X-Client-Info', 'Last-Event-ID', 'Range', 'If-Range', 'apikey']
+const EXPOSED_HEADERS = ['X-Request-Id', 'Retry-After', 'Location', 'Preference-Applied', 'Idempotency-Replayed', 'Content-Disposition', 'Content-Range', 'Accept-Ranges', 'ETag', 'RateLimit', 'RateLimit-Policy']
 const PREFLIGHT_SECONDS = 600
 
 /** An origin that is not on the list gets no CORS header: its browser keeps the answer from the page. */

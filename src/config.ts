@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { openProblems, readProviders } from './config-providers.ts'
 import { dollars, emptyIsAbsent, httpUrl, integer, list, redisUrl, text, type Environment } from './config-values.ts'
 import type { ProviderConfig, ProviderSetting } from './generation/provider.ts'
+import { parseHostRule } from './media/download-hosts.ts'
 
 const MIB = 1024 * 1024
 const GIB = 1024 * MIB
@@ -72,6 +73,12 @@ const schema = z.object({
   MAX_UPLOAD_PIXELS: integer(50_000_000, 1_000_000, 268_402_689),
   MAX_VIDEO_BYTES: integer(GIB, MIB, 50 * GIB),
   VIDEO_TRANSFER_SECONDS: integer(3600, 1, 86_400),
+  DOWNLOAD_HOSTS: list,
+  DOWNLOAD_MAX_BYTES: integer(GIB, 1024, 50 * GIB),
+  DOWNLOAD_IDLE_SECONDS: integer(60, 1, 1800),
+  DOWNLOAD_TRANSFER_SECONDS: integer(3600, 1, 86_400),
+  MAX_DOWNLOADS: integer(100, 1, 10_000),
+  MAX_USER_DOWNLOADS: integer(6, 1, 10_000),
   TOKEN_CACHE_SIZE: integer(10_000, 1, 1_000_000),
   JWKS_MAX_AGE_SECONDS: integer(600, 1, 86_400),
   JWKS_COOLDOWN_SECONDS: integer(1, 1, 300),
@@ -105,6 +112,7 @@ export function loadConfig(env: Environment, options: { providers: readonly Prov
   const problems = [...missing(env, local), ...(parsed.error?.issues ?? []).map((issue) => `${issue.path.join('.')} ${issue.message}`)]
   const providers = readProviders(env, options.providers, problems)
   problems.push(...openProblems(parsed.data?.OPEN_PROVIDERS ?? [], providers, options.providers))
+  problems.push(...downloadHostProblems(parsed.data?.DOWNLOAD_HOSTS ?? []))
   const trustProxy = parseTrustProxy(env.TRUST_PROXY?.trim(), problems)
   problems.push(...databaseProblems(env))
   if (problems.length > 0 || !parsed.success) throw new ConfigError(problems)
@@ -129,6 +137,10 @@ function parseTrustProxy(value: string | undefined, problems: string[]): TrustPr
   if (/^[A-Za-z][A-Za-z-]*$/.test(value)) return { header: value }
   problems.push('TRUST_PROXY must be the number of proxies in front (1 on Heroku) or the header that one sets (X-Real-IP on Railway)')
   return undefined
+}
+
+function downloadHostProblems(hosts: readonly string[]): string[] {
+  return hosts.filter((host) => !parseHostRule(host)).map((host) => `DOWNLOAD_HOSTS names ${JSON.stringify(host)}: give a host (cdn.example.com), a suffix (.cdn.example.com) or an origin (http://files.internal:9000)`)
 }
 
 /** What is wrong with DATABASE_URL and DATABASE_CA, also for the migrations, which need nothing else. */
@@ -207,6 +219,15 @@ function toConfig(env: z.infer<typeof schema>, rest: { providers: Record<string,
     rateLimits: {
       windowSeconds: env.RATE_WINDOW_SECONDS,
       limits: { ip: env.RATE_LIMIT_IP, user: env.RATE_LIMIT_USER, images: env.RATE_LIMIT_IMAGES, videos: env.RATE_LIMIT_VIDEOS, model: env.RATE_LIMIT_MODEL },
+    },
+    downloads: {
+      /** Beside our own bucket and the providers' hosts. */
+      hosts: env.DOWNLOAD_HOSTS ?? [],
+      maxBytes: env.DOWNLOAD_MAX_BYTES,
+      idleMs: env.DOWNLOAD_IDLE_SECONDS * 1000,
+      transferMs: env.DOWNLOAD_TRANSFER_SECONDS * 1000,
+      maxDownloads: env.MAX_DOWNLOADS,
+      maxUserDownloads: env.MAX_USER_DOWNLOADS,
     },
     generation: {
       providerTimeoutMs: env.PROVIDER_TIMEOUT_SECONDS * 1000,

@@ -13,6 +13,7 @@ export const errorCodes = {
   conflict: 409,
   payload_too_large: 413,
   unsupported_media_type: 415,
+  range_not_satisfiable: 416,
   content_refused: 422,
   idempotency_mismatch: 422,
   rate_limited: 429,

@@ -20,12 +20,15 @@ import { generationJob, type GenerationJob } from './jobs/run-generation.ts'
 import { sweepJob } from './jobs/sweep.ts'
 import { limitConcurrency } from './limit-concurrency.ts'
 import type { Logger } from './log.ts'
+import { createDownloadHosts } from './media/download-hosts.ts'
+import { createDownloads } from './media/downloads.ts'
 import { createGuardedFetch } from './media/guarded-fetch.ts'
 import { createMedia } from './media/pictures.ts'
 import { createRateLimits } from './rate-limits.ts'
-import { createProviders } from './providers/registry.ts'
+import { createProviders, resultHosts } from './providers/registry.ts'
 import type { RedisLink } from './redis.ts'
 import { createAskAuth, probeAuth } from './supabase/auth.ts'
+import { createBucketLinks } from './supabase/bucket-links.ts'
 import { createDatabase, type Database } from './supabase/database.ts'
 import { createKeySet } from './supabase/key-set.ts'
 import { checkSchema } from './supabase/migrations.ts'
@@ -75,6 +78,10 @@ export async function createServices(config: Config, logger: Logger, roles: { wo
   const tokens = createTokenVerifier({ keySet, jwtSecret: config.supabase.jwtSecret, issuers: config.supabase.issuers, cacheSize: config.supabase.tokenCacheSize, askAuth: createAskAuth(config.supabase) })
   const guard = createGuardedFetch({ timeoutMs: config.media.downloadTimeoutMs })
   const media = createMedia(guard, { ...config.media, maxBytes: config.media.maxImageBytes, maxPixels: config.media.maxImagePixels, timeoutMs: config.media.downloadTimeoutMs })
+  // A guard of its own: what users do not read on must not hold up what is stored.
+  const downloadGuard = createGuardedFetch({ timeoutMs: config.downloads.idleMs, sharesConnections: false })
+  const downloadHosts = createDownloadHosts([...resultHosts(config.providers), ...config.downloads.hosts], new URL(config.supabase.url).origin)
+  const openDownload = createDownloads({ ...config.downloads, guard: downloadGuard, hosts: downloadHosts, findStored: createBucketLinks({ ...config.supabase, ...config.media }) })
   const waiter = createGenerationWaiter({ records, patienceMs: config.database.patienceMs, onChange: (handler) => void database.listen('darkroom_generations', handler).catch(() => undefined) })
   const runner = createGenerationRunner({ ...config.generation, ...config.media, records, files: storage, media, providers, logger, storeConcurrency: limitConcurrency(config.generation.storeConcurrency), pace: PACE })
 
@@ -94,6 +101,7 @@ export async function createServices(config: Config, logger: Logger, roles: { wo
     rateLimits: createRateLimits({ ...config.rateLimits, redis: redis?.client }),
     hurryGeneration: queue.hurryGeneration,
     findUsage: (userId) => findUsage(database.query, userId, limits),
+    download: { ...config.downloads, open: openDownload },
     health: {
       version: packageJson.version,
       checks: {
@@ -117,7 +125,7 @@ export async function createServices(config: Config, logger: Logger, roles: { wo
     async stop() {
       waiter.stop()
       await queue.stop()
-      await guard.close()
+      await Promise.all([guard.close(), downloadGuard.close()])
       await redis?.close()
       await database.close()
     },

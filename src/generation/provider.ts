@@ -13,6 +13,11 @@ export interface ProviderSetting {
   baseURLVariable: string
   /** The vendor's own address, used where the variable is not set. */
   baseURL: string
+  /**
+   * Where its results lie, for users to download: a host, or a suffix (`.example.com`) only where the vendor names one and
+   * nobody else can have a name below it. None where a file asks for the service's key.
+   */
+  resultHosts?: readonly string[]
   /** Whether users may be let name any model of its, known here or not. */
   canBeOpen?: true
   /** Where there may be several of the kind: the variable that lists the names of further ones, and the setting of each. */

@@ -120,7 +120,9 @@ function logRequest(logger: Logger, ctx: Context, { requestId, durationMs }: { r
 
 /** Errors after the headers were sent: mostly clients that hang up in the middle of an answer. */
 export function logLateErrors(app: Koa, logger: Logger): void {
-  app.on('error', (error: Error & { code?: string }) => {
+  app.on('error', (error: Error & { code?: string }, ctx?: Context) => {
+    // The request's own line tells it.
+    if (ctx?.state.failure === error) return
     if (error.code === 'ERR_STREAM_PREMATURE_CLOSE' || error.code === 'ECONNRESET' || error.code === 'EPIPE') logger.debug({ err: error }, 'a client hung up')
     else logger.error({ err: error }, 'an answer could not be sent')
   })

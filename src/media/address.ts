@@ -8,10 +8,13 @@ import ipaddr from 'ipaddr.js'
 export function isPublicAddress(address: string): boolean {
   if (!ipaddr.isValid(address)) return false
   const parsed = ipaddr.parse(address)
-  // The old IPv4-compatible form ::7f00:1 counts as unicast there.
-  if (parsed instanceof ipaddr.IPv6 && parsed.parts.slice(0, 6).every((part) => part === 0)) return false
-  return parsed.range() === 'unicast'
+  // Only 2000::/3 is handed out. What lies outside it, as the old IPv4-compatible form ::7f00:1 does, may count as unicast.
+  if (parsed instanceof ipaddr.IPv6 && (parsed.parts[0]! & 0xe000) !== 0x2000) return false
+  return parsed.range() === 'unicast' && !INTERNAL.has(parsed.toString())
 }
+
+/** Public by its number, and yet inside: where machines on Azure are told their secrets. */
+const INTERNAL = new Set(['168.63.129.16'])
 
 /**
  * The address that a URL's host is by itself, or undefined for a name. Node's URL has already turned 2130706433 and

@@ -15,6 +15,7 @@ export const falSetting: ProviderSetting = {
   keyVariable: 'FAL_KEY',
   baseURLVariable: 'FAL_BASE_URL',
   baseURL: 'https://queue.fal.run',
+  resultHosts: ['v3.fal.media', 'v3b.fal.media'],
   canBeOpen: true,
 }
 

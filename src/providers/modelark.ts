@@ -16,6 +16,8 @@ export const modelArkSetting: ProviderSetting = {
   keyVariable: 'ARK_API_KEY',
   baseURLVariable: 'ARK_BASE_URL',
   baseURL: 'https://ark.ap-southeast.bytepluses.com/api/v3',
+  // Buckets of pictures and of videos. Anybody may have another one beside them.
+  resultHosts: ['ark-content-generation-v2-ap-southeast-1.tos-ap-southeast-1.volces.com', 'ark-content-generation-ap-southeast-1.tos-ap-southeast-1.volces.com'],
 }
 
 /** Fields that each family of Seedream knows; it refuses a request that has others, whatever their value. */

@@ -29,6 +29,12 @@ const registry: readonly Registration[] = [
 
 export const providerSettings: readonly ProviderSetting[] = registry.map(({ setting }) => setting)
 
+/** Where the results of the providers that are switched on lie, as far as their vendors tell. */
+export function resultHosts(configs: Readonly<Record<string, ProviderConfig>>): string[] {
+  const kinds = new Set(Object.entries(configs).flatMap(([id, { kind = id, apiKey }]) => (apiKey === undefined ? [] : [kind])))
+  return providerSettings.filter(({ id }) => kinds.has(id)).flatMap((setting) => setting.resultHosts ?? [])
+}
+
 /**
  * A key that no header can hold: fetch would repeat it in its own error, and that would read as a lost connection. The
  * vendor is asked with one that it does not know, and says so.

@@ -14,6 +14,7 @@ export const replicateSetting: ProviderSetting = {
   keyVariable: 'REPLICATE_API_TOKEN',
   baseURLVariable: 'REPLICATE_BASE_URL',
   baseURL: 'https://api.replicate.com/v1',
+  resultHosts: ['replicate.delivery', '.replicate.delivery'],
   canBeOpen: true,
 }
 

@@ -16,6 +16,7 @@ export const runwaySetting: ProviderSetting = {
   baseURLVariable: 'RUNWAYML_BASE_URL',
   // The address of production, whatever its name says.
   baseURL: 'https://api.dev.runwayml.com',
+  resultHosts: ['dnznrvs05pmza.cloudfront.net'],
 }
 
 export interface RunwayInput {
