@@ -3,7 +3,8 @@ import cors from '@koa/cors'
 import Koa from 'koa'
 import helmet from 'koa-helmet'
 import type { TrustProxy } from './config.ts'
-import { authenticate, type AuthenticatedUser } from './http/authenticate.ts'
+import { apiKeyRoutes, type ApiKeyRoutesOptions } from './http/api-keys.ts'
+import { authenticate, type AuthenticateOptions } from './http/authenticate.ts'
 import { callbackRoutes, type CallbackRoutesOptions } from './http/callbacks.ts'
 import { deadline } from './http/deadline.ts'
 import { downloadRoutes, type DownloadRoutesOptions } from './http/downloads.ts'
@@ -11,15 +12,15 @@ import { generationRoutes, type GenerationRoutesOptions } from './http/generatio
 import { healthRoutes, type HealthRoutesOptions } from './http/health.ts'
 import { imageRoutes, type ImageRoutesOptions } from './http/images.ts'
 import { modelRoutes } from './http/models.ts'
+import { oauthRoutes, type OAuthRoutesOptions } from './http/oauth.ts'
 import { logLateErrors, requestContext } from './http/request-context.ts'
 import { usageRoutes, type UsageRoutesOptions } from './http/usage.ts'
 import { limitAddress, limitUser } from './http/rate-limit.ts'
 import { videoRoutes, type VideoRoutesOptions } from './http/videos.ts'
 import type { Logger } from './log.ts'
 
-export interface AppServices extends Omit<ImageRoutesOptions & VideoRoutesOptions & GenerationRoutesOptions & DownloadRoutesOptions & UsageRoutesOptions, 'authenticate'>, CallbackRoutesOptions {
+export interface AppServices extends Omit<ImageRoutesOptions & VideoRoutesOptions & GenerationRoutesOptions & DownloadRoutesOptions & UsageRoutesOptions & ApiKeyRoutesOptions, 'authenticate'>, AuthenticateOptions, OAuthRoutesOptions, CallbackRoutesOptions {
   logger: Logger
-  verifyToken: (token: string) => Promise<AuthenticatedUser>
   health: HealthRoutesOptions
   corsOrigins: readonly string[] | 'any'
   trustProxy: TrustProxy
@@ -29,7 +30,7 @@ export interface AppServices extends Omit<ImageRoutesOptions & VideoRoutesOption
 export function createApp(services: AppServices): Koa {
   const app = new Koa(proxySettings(services.trustProxy))
   logLateErrors(app, services.logger)
-  const [known, limited] = [authenticate(services.verifyToken), limitUser(services.rateLimits)]
+  const [known, limited] = [authenticate(services), limitUser(services.rateLimits)]
   const signedIn: Koa.Middleware = (ctx, next) => known(ctx, () => limited(ctx, next))
 
   app.use(cors({ origin: allowOrigin(services.corsOrigins), allowMethods: 'GET,POST,DELETE', allowHeaders: ALLOWED_HEADERS, exposeHeaders: EXPOSED_HEADERS, maxAge: PREFLIGHT_SECONDS }))
@@ -39,7 +40,7 @@ export function createApp(services: AppServices): Koa {
   app.use(limitAddress(services.rateLimits))
 
   const guarded = { ...services, authenticate: signedIn }
-  const routers = [healthRoutes(services.health), imageRoutes(guarded), videoRoutes(guarded), generationRoutes(guarded), downloadRoutes(guarded), modelRoutes(guarded), usageRoutes(guarded), callbackRoutes(services)]
+  const routers = [healthRoutes(services.health), imageRoutes(guarded), videoRoutes(guarded), generationRoutes(guarded), downloadRoutes(guarded), modelRoutes(guarded), usageRoutes(guarded), callbackRoutes(services), apiKeyRoutes(guarded), oauthRoutes(services)]
   for (const router of routers) app.use(router.routes()).use(router.allowedMethods())
   return app
 }

@@ -1,5 +1,6 @@
-/** The environment, read once: this file and its neighbour for providers alone know the variables' names, defaults and limits. */
+/** The environment, read once: this file and its neighbours alone know the variables' names, defaults and limits. */
 import { z } from 'zod'
+import { apiKeyVariables, toApiKeyConfig } from './config-api-keys.ts'
 import { openProblems, readProviders } from './config-providers.ts'
 import { dollars, emptyIsAbsent, httpUrl, integer, list, redisUrl, text, type Environment } from './config-values.ts'
 import type { ProviderConfig, ProviderSetting } from './generation/provider.ts'
@@ -84,6 +85,7 @@ const schema = z.object({
   JWKS_COOLDOWN_SECONDS: integer(1, 1, 300),
   MODELS_FILE: text,
   OPEN_PROVIDERS: list,
+  ...apiKeyVariables,
 })
 
 /** One line for each thing that is missing or wrong; the process must not start with any of them. */
@@ -251,5 +253,6 @@ function toConfig(env: z.infer<typeof schema>, rest: { providers: Record<string,
       openProviders: env.OPEN_PROVIDERS ?? [],
     },
     providers: rest.providers,
+    apiKeys: toApiKeyConfig(env),
   }
 }

@@ -42,13 +42,14 @@ function pick(error: object): Record<string, unknown> {
 const MAX_TEXT = 8000
 
 /**
- * Secrets that libraries put into messages: Supabase keys, tokens, bearer headers, passwords in URLs, signatures in
+ * Secrets that libraries put into messages: Supabase keys, API keys, tokens, bearer headers, passwords in URLs, signatures in
  * query strings, and base64 payloads.
  */
 export function redact(text: string): string {
   return text
     .slice(0, MAX_TEXT)
     .replace(/\bsb_(secret|publishable)_[\w-]+/g, 'sb_$1_[redacted]')
+    .replace(/\bdrk_([0-9A-Za-z]{16})_[0-9A-Za-z]+/g, 'drk_$1_[redacted]')
     .replace(/\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*/g, '[token]')
     .replace(/\b(Bearer|Basic)\s+[\w.~+/=-]+/gi, '$1 [redacted]')
     .replace(/(\w+:\/\/[^\s:/@]*):[^\s@/]+@/g, '$1:[redacted]@')

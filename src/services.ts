@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type Koa from 'koa'
+import { createApiAccess } from './api-access.ts'
 import { createApp } from './app.ts'
 import type { Config } from './config.ts'
 import { createCancelGeneration } from './generation/cancel.ts'
@@ -18,6 +19,7 @@ import { startDispatcher, type JobHandler } from './jobs/dispatcher.ts'
 import { FILE_DELETIONS, JOBS_CHANNEL, PICTURES, PLACES_CHANNEL, startQueue, STEPS, STORES, SWEEP, type Queue } from './jobs/queue.ts'
 import { generationJob, type GenerationJob } from './jobs/run-generation.ts'
 import { sweepJob } from './jobs/sweep.ts'
+import { createMemoryNonces } from './keys/nonces.ts'
 import { limitConcurrency } from './limit-concurrency.ts'
 import type { Logger } from './log.ts'
 import { createDownloadHosts } from './media/download-hosts.ts'
@@ -76,6 +78,7 @@ export async function createServices(config: Config, logger: Logger, roles: { wo
   const storage = createStorage({ ...config.supabase, ...config.media })
   const keySet = createKeySet({ url: `${config.supabase.url}/auth/v1/.well-known/jwks.json`, maxAgeMs: config.supabase.jwksMaxAgeMs, cooldownMs: config.supabase.jwksCooldownMs, logger })
   const tokens = createTokenVerifier({ keySet, jwtSecret: config.supabase.jwtSecret, issuers: config.supabase.issuers, cacheSize: config.supabase.tokenCacheSize, askAuth: createAskAuth(config.supabase) })
+  const apiAccess = await createApiAccess({ ...config.apiKeys, database, logger, nonces: createMemoryNonces(config.apiKeys.nonces) })
   const guard = createGuardedFetch({ timeoutMs: config.media.downloadTimeoutMs })
   const media = createMedia(guard, { ...config.media, maxBytes: config.media.maxImageBytes, maxPixels: config.media.maxImagePixels, timeoutMs: config.media.downloadTimeoutMs })
   // A guard of its own: what users do not read on must not hold up what is stored.
@@ -89,6 +92,7 @@ export async function createServices(config: Config, logger: Logger, roles: { wo
     ...config.http,
     logger,
     verifyToken: tokens.verify,
+    ...apiAccess,
     catalog,
     providers,
     standIns: extras?.standIns ?? {},

@@ -1,20 +1,57 @@
-import type { Middleware } from 'koa'
+import type { Context, Middleware } from 'koa'
 import { AppError } from '../errors.ts'
+import type { KeyAccess } from '../keys/identify.ts'
+import type { Scope } from '../keys/scopes.ts'
+import { SIGNATURE_SCHEME } from '../keys/signature.ts'
+import { expectBody } from './body-digest.ts'
+import { demandRouteScopes } from './route-scopes.ts'
+import { readSignedRequest } from './signed-request.ts'
+import { onlyHeader } from './single-header.ts'
 
 export interface AuthenticatedUser {
   id: string
   isAnonymous: boolean
+  /** How the request proved whose it is: `token` is the user in person, with a Supabase access token. */
+  method: 'token' | 'key' | 'signature' | 'oauth'
+  /** The API key behind the request; absent for the user in person. */
+  keyId?: string
+  /** What the request may do; absent for the user in person, who may do everything. */
+  scopes?: readonly Scope[]
 }
 
+export interface AuthenticateOptions {
+  /** Of Supabase access tokens. */
+  verifyToken: (token: string) => Promise<Pick<AuthenticatedUser, 'id' | 'isAnonymous'>>
+  keyAccess: KeyAccess
+}
+
+const SIGNED = new RegExp(`^${SIGNATURE_SCHEME}(?: |$)`, 'i')
+
 /**
- * The guard of routers that serve signed-in users: sets `ctx.state.user`. Those routers must be case-sensitive, since
- * `use` matches its prefix to the letter: another spelling would reach the routes and pass by this guard.
+ * The guard of routers that serve signed-in users and their API keys: sets `ctx.state.user`. Those routers must be
+ * case-sensitive, since `use` matches its prefix to the letter: another spelling would reach the routes and pass by this guard.
  */
-export function authenticate(verify: (token: string) => Promise<AuthenticatedUser>): Middleware {
+export function authenticate(options: AuthenticateOptions): Middleware {
   return async (ctx, next) => {
-    const token = /^Bearer +([^\s]+) *$/i.exec(ctx.get('Authorization'))?.[1]
-    if (token === undefined) throw new AppError('unauthenticated', 'Sign in first: send your Supabase access token as a bearer token.')
-    ctx.state.user = await verify(token)
+    ctx.state.user = await identify(ctx, options)
+    demandRouteScopes(ctx)
     await next()
   }
+}
+
+/** What a credential claims to be decides who checks it: what one refuses, no other is asked about. */
+async function identify(ctx: Context, { verifyToken, keyAccess }: AuthenticateOptions): Promise<AuthenticatedUser> {
+  const authorization = onlyHeader(ctx.req, 'authorization')
+  if (SIGNED.test(authorization)) {
+    const request = readSignedRequest(ctx.req, authorization)
+    const user = await keyAccess.bySignature(request)
+    expectBody(ctx, request.contentSha256)
+    return user
+  }
+  const token = /^Bearer +([^\s]+) *$/i.exec(authorization)?.[1]
+  if (token === undefined) throw new AppError('unauthenticated', 'Sign in first: send your Supabase access token as a bearer token.')
+  if (keyAccess.isKey(token)) return await keyAccess.byKey(token)
+  if (keyAccess.isAccessToken(token)) return await keyAccess.byAccessToken(token)
+  const { id, isAnonymous } = await verifyToken(token)
+  return { id, isAnonymous, method: 'token' }
 }

@@ -6,10 +6,13 @@ import type { CancelGeneration } from '../generation/cancel.ts'
 import type { FileStore } from '../generation/files.ts'
 import { GENERATION_STATUSES, type Generation, type Records } from '../generation/records.ts'
 import type { GenerationWaiter } from '../generation/wait.ts'
+import type { Action } from '../keys/scopes.ts'
 import type { AuthenticatedUser } from './authenticate.ts'
+import { refuseSignedBody } from './body-digest.ts'
 import { createEventStreams } from './event-stream.ts'
 import { toGenerationResponse } from './generation-response.ts'
 import { parseInput } from './json-body.ts'
+import { demandKindScope } from './route-scopes.ts'
 
 export interface GenerationRoutesOptions {
   authenticate: Middleware
@@ -39,6 +42,7 @@ export function generationRoutes(options: GenerationRoutesOptions): Router {
 
   router.get('/', async (ctx) => {
     const { limit, cursor, status, kind } = parseInput(listSchema, { ...ctx.query })
+    demandKindScope(ctx, kind, 'read')
     const generations = await records.list(userOf(ctx).id, { limit: limit + 1, before: cursor === undefined ? undefined : parseCursor(cursor), status, kind })
     const page = generations.slice(0, limit)
     ctx.body = {
@@ -57,10 +61,10 @@ export function generationRoutes(options: GenerationRoutesOptions): Router {
     openEventStream(ctx, idOf(ctx), userOf(ctx).id)
   })
 
-  router.post('/:id/cancel', async (ctx) => {
-    await getGeneration(ctx)
+  router.post('/:id/cancel', refuseSignedBody, async (ctx) => {
+    await getGeneration(ctx, 'generate')
     const isCancelled = await options.cancelGeneration(idOf(ctx), userOf(ctx).id)
-    const generation = await getGeneration(ctx)
+    const generation = await getGeneration(ctx, 'generate')
     if (!isCancelled && generation.status !== 'cancelled') {
       const why = ['queued', 'running', 'storing'].includes(generation.status) ? 'its provider is already working on it and cannot be stopped' : `it has ${generation.status}`
       throw new AppError('conflict', `This generation cannot be cancelled: ${why}.`, { generationId: generation.id })
@@ -68,9 +72,10 @@ export function generationRoutes(options: GenerationRoutesOptions): Router {
     ctx.body = await toGenerationResponse(generation, files)
   })
 
-  async function getGeneration(ctx: Context): Promise<Generation> {
+  async function getGeneration(ctx: Context, action: Action = 'read'): Promise<Generation> {
     const generation = await records.find(idOf(ctx), userOf(ctx).id)
     if (!generation) throw new AppError('not_found', 'There is no such generation of yours.')
+    demandKindScope(ctx, generation.kind, action)
     return generation
   }
 

@@ -3,6 +3,7 @@ import { bodyParser } from '@koa/bodyparser'
 import type { Context, Middleware } from 'koa'
 import type { z } from 'zod'
 import { AppError } from '../errors.ts'
+import { digestBody } from './body-digest.ts'
 
 const MAX_DETAILS = 20
 
@@ -16,7 +17,15 @@ export function jsonBody(options: { maxBytes: number }): [Middleware, Middleware
     if (length > options.maxBytes) throw new AppError('payload_too_large', `The body may have at most ${options.maxBytes} bytes.`)
     await next()
   }
-  return [requireJson, bodyParser({ enableTypes: ['json'], jsonLimit: options.maxBytes })]
+  const parse = bodyParser({ enableTypes: ['json'], jsonLimit: options.maxBytes })
+  const readJson: Middleware = async (ctx, next) => {
+    const compare = digestBody(ctx)
+    await parse(ctx, async () => {
+      compare()
+      await next()
+    })
+  }
+  return [requireJson, readJson]
 }
 
 /** @throws {AppError} `invalid_request` that names each field. */

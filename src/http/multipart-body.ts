@@ -8,6 +8,7 @@ import koaMulter from '@koa/multer'
 import type { Context, Middleware } from 'koa'
 import { AppError } from '../errors.ts'
 import type { AuthenticatedUser } from './authenticate.ts'
+import { digestBody } from './body-digest.ts'
 
 export interface MultipartOptions {
   /** The names of the fields that hold files, each with how many it may hold. */
@@ -77,9 +78,11 @@ export function multipartBody(options: MultipartOptions): [Middleware, Middlewar
     if (Number(ctx.get('Content-Length')) > maxTotal) throw tooLarge(ctx, options)
     contexts.set(ctx.req, ctx)
     const watch = watchBody(ctx, maxTotal)
+    const compare = digestBody(ctx)
     try {
       // multer reads a body to its end before it tells that it was too long: what comes is counted beside it.
       await Promise.race([parse(ctx, async () => undefined), watch.trouble.then((trouble) => Promise.reject(trouble === 'too large' ? tooLarge(ctx, options) : tooSlow(ctx)))])
+      compare()
     } catch (error) {
       throw toUploadError(error, ctx, options)
     } finally {

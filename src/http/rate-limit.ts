@@ -18,7 +18,7 @@ const WHAT: Readonly<Record<LimitName, string>> = {
 
 /** For everybody, before anybody is known. */
 export const limitAddress = (limits: RateLimits): Middleware => async (ctx, next) => {
-  if (ctx.path.startsWith('/api/')) await take(ctx, limits, 'ip', toNetwork(ctx.ip))
+  if (/^\/(api|oauth)\//.test(ctx.path)) await take(ctx, limits, 'ip', toNetwork(ctx.ip))
   await next()
 }
 

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import Koa, { HttpError, type Context, type Middleware } from 'koa'
 import { AppError, errorCodes, type ErrorCode } from '../errors.ts'
 import type { Logger } from '../log.ts'
+import type { AuthenticatedUser } from './authenticate.ts'
 
 /** What callers may send as their own id: enough for UUIDs and trace ids, nothing that could forge a log line. */
 const REQUEST_ID = /^[A-Za-z0-9._-]{8,128}$/
@@ -109,7 +110,7 @@ function logRequest(logger: Logger, ctx: Context, { requestId, durationMs }: { r
     status,
     durationMs: Math.round(durationMs * 10) / 10,
     ip: ctx.ip,
-    ...(ctx.state.user !== undefined && { userId: (ctx.state.user as { id: string }).id }),
+    ...toLoggedUser(ctx.state.user as Partial<AuthenticatedUser> | undefined),
     ...(ctx.state.generationId !== undefined && { generationId: ctx.state.generationId as string }),
     ...(failure && { code: failure.code }),
   }
@@ -117,6 +118,9 @@ function logRequest(logger: Logger, ctx: Context, { requestId, durationMs }: { r
   else if (route.startsWith('/health')) logger.debug(line, 'request')
   else logger.info(line, 'request')
 }
+
+/** Whose request it was, and which key made it. */
+const toLoggedUser = (user: Partial<AuthenticatedUser> | undefined) => user && { userId: user.id, ...(user.keyId !== undefined && { keyId: user.keyId }) }
 
 /** Errors after the headers were sent: mostly clients that hang up in the middle of an answer. */
 export function logLateErrors(app: Koa, logger: Logger): void {

@@ -98,7 +98,7 @@ describe('the migrations on a hosted project', () => {
 
   test('the service’s own state is out of reach for every role of the Data API', async () => {
     for (const role of ['anon', 'authenticated', 'service_role']) {
-      for (const text of ['select * from darkroom.submissions', 'select * from darkroom.requests', 'select * from darkroom.file_deletions', 'select * from darkroom.inputs', `select darkroom.cancel_generation('${randomUUID()}', '${randomUUID()}')`, 'select darkroom.wake_waiting(1, 1)', `select darkroom.fail_generation('${randomUUID()}', '{}')`, `select darkroom.record_images('${randomUUID()}', '${randomUUID()}', 'media', '[]', '[]')`]) await refused(role, null, text)
+      for (const text of ['select * from darkroom.submissions', 'select * from darkroom.requests', 'select * from darkroom.file_deletions', 'select * from darkroom.inputs', 'select * from darkroom.api_keys', 'select * from darkroom.signing_keys', 'select darkroom.announce_api_key()', `select darkroom.cancel_generation('${randomUUID()}', '${randomUUID()}')`, 'select darkroom.wake_waiting(1, 1)', `select darkroom.fail_generation('${randomUUID()}', '{}')`, `select darkroom.record_images('${randomUUID()}', '${randomUUID()}', 'media', '[]', '[]')`]) await refused(role, null, text)
     }
   })
 

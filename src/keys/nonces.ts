@@ -1,0 +1,68 @@
+/** The nonces of signed requests: each is good once, for as long as its request's timestamp is. */
+import { AppError } from '../errors.ts'
+
+export interface NonceStore {
+  /**
+   * Remembers a nonce for `ttlMs`, at once: of many equal calls one is first.
+   * @returns false when it is known already.
+   * @throws {AppError} when it cannot be remembered: its request must be refused then.
+   */
+  remember(keyId: string, nonce: string, ttlMs: number): Promise<boolean>
+}
+
+export interface MemoryNonceOptions {
+  /** Nonces kept of one key, so that one caller cannot fill the store for all. */
+  perKey: number
+  total: number
+  /** In milliseconds, and never backwards. */
+  now?: () => number
+}
+
+const SLOT_MS = 1000
+
+/**
+ * Nonces of this process alone. When it is full it refuses: to forget one early would let its request in a second time.
+ */
+export function createMemoryNonces({ perKey, total, now = () => performance.now() }: MemoryNonceOptions): NonceStore {
+  const seen = new Map<string, Set<string>>()
+  /** What ends in each second, so that forgetting costs no search. */
+  const slots = new Map<number, [keyId: string, nonce: string][]>()
+  let count = 0
+  let sweptTo = Math.floor(now() / SLOT_MS)
+
+  function forgetEnded(): void {
+    for (const present = Math.floor(now() / SLOT_MS); sweptTo < present; sweptTo++) {
+      for (const [keyId, nonce] of slots.get(sweptTo) ?? []) forget(keyId, nonce)
+      slots.delete(sweptTo)
+    }
+  }
+
+  function forget(keyId: string, nonce: string): void {
+    const nonces = seen.get(keyId)!
+    nonces.delete(nonce)
+    if (nonces.size === 0) seen.delete(keyId)
+    count--
+  }
+
+  function full(): AppError {
+    const firstEnd = Math.min(...slots.keys()) + 1
+    return new AppError('rate_limited', 'Too many signed requests were made lately: no more of them can be told from replays. Try again later.', { retryAfterSeconds: Math.max(1, firstEnd - sweptTo) })
+  }
+
+  return {
+    async remember(keyId, nonce, ttlMs) {
+      forgetEnded()
+      const nonces = seen.get(keyId) ?? new Set()
+      if (nonces.has(nonce)) return false
+      if (nonces.size >= perKey || count >= total) throw full()
+      // Never before its end: the slot is swept once the second after it has begun.
+      const slot = Math.ceil((now() + ttlMs) / SLOT_MS)
+      const ending = slots.get(slot) ?? []
+      slots.set(slot, ending)
+      ending.push([keyId, nonce])
+      seen.set(keyId, nonces.add(nonce))
+      count++
+      return true
+    },
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * Secrets in rows. A signing key must be known to check a signature, so a hash is not enough: with a master key, which is
+ * in no database, whoever reads the rows or a backup of them has nothing. Without one they stand there as they are.
+ */
+import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto'
+import { AppError } from '../errors.ts'
+
+export interface Sealer {
+  /** @param place the row, so that what is sealed for one opens in no other. */
+  seal(secret: Uint8Array, place: string): Buffer
+  /** @throws {AppError} `not_configured` when the master key that sealed it is not there. */
+  open(sealed: Uint8Array, place: string): Buffer
+  /** How all begins that `seal` makes now. */
+  head: Uint8Array
+}
+
+const PLAIN = 0
+const PLAIN_HEAD = Buffer.from([PLAIN])
+const AES_256_GCM = 1
+const NAME_BYTES = 4
+const IV_BYTES = 12
+const TAG_BYTES = 16
+const HEAD_BYTES = 1 + NAME_BYTES
+
+/** @param masterKeys 32 bytes each: the first one seals, any of them opens. */
+export function createSealer(masterKeys: readonly Uint8Array[]): Sealer {
+  const known = masterKeys.map((key) => ({ key, head: Buffer.concat([Buffer.from([AES_256_GCM]), nameOf(key)]) }))
+  const [first] = known
+  return {
+    head: first?.head ?? PLAIN_HEAD,
+    seal(secret, place) {
+      if (!first) return Buffer.concat([PLAIN_HEAD, secret])
+      const iv = randomBytes(IV_BYTES)
+      const cipher = createCipheriv('aes-256-gcm', first.key, iv).setAAD(Buffer.from(place))
+      return Buffer.concat([first.head, iv, cipher.update(secret), cipher.final(), cipher.getAuthTag()])
+    },
+    open(sealed, place) {
+      if (sealed[0] === PLAIN) return Buffer.from(sealed.subarray(1))
+      const sealedBy = known.find(({ head }) => head.equals(sealed.subarray(0, HEAD_BYTES)))
+      if (!sealedBy) throw unreadable()
+      const [ciphertextAt, tagAt] = [HEAD_BYTES + IV_BYTES, sealed.length - TAG_BYTES]
+      const decipher = createDecipheriv('aes-256-gcm', sealedBy.key, sealed.subarray(HEAD_BYTES, ciphertextAt), { authTagLength: TAG_BYTES })
+      decipher.setAAD(Buffer.from(place)).setAuthTag(sealed.subarray(tagAt))
+      try {
+        return Buffer.concat([decipher.update(sealed.subarray(ciphertextAt, tagAt)), decipher.final()])
+      } catch (error) {
+        throw unreadable(error)
+      }
+    },
+  }
+}
+
+/** Tells master keys apart without telling anything of them. */
+const nameOf = (key: Uint8Array): Buffer => createHash('sha256').update('darkroom-master-key').update(key).digest().subarray(0, NAME_BYTES)
+
+const unreadable = (cause?: unknown) => new AppError('not_configured', 'The service cannot open its own signing keys: its operator must set API_MASTER_KEY as it was.', { cause })
