@@ -19,7 +19,7 @@ import { startDispatcher, type JobHandler } from './jobs/dispatcher.ts'
 import { FILE_DELETIONS, JOBS_CHANNEL, PICTURES, PLACES_CHANNEL, startQueue, STEPS, STORES, SWEEP, type Queue } from './jobs/queue.ts'
 import { generationJob, type GenerationJob } from './jobs/run-generation.ts'
 import { sweepJob } from './jobs/sweep.ts'
-import { createMemoryNonces } from './keys/nonces.ts'
+import { createMemoryNonces, createSharedNonces } from './keys/nonces.ts'
 import { limitConcurrency } from './limit-concurrency.ts'
 import type { Logger } from './log.ts'
 import { createDownloadHosts } from './media/download-hosts.ts'
@@ -78,7 +78,9 @@ export async function createServices(config: Config, logger: Logger, roles: { wo
   const storage = createStorage({ ...config.supabase, ...config.media })
   const keySet = createKeySet({ url: `${config.supabase.url}/auth/v1/.well-known/jwks.json`, maxAgeMs: config.supabase.jwksMaxAgeMs, cooldownMs: config.supabase.jwksCooldownMs, logger })
   const tokens = createTokenVerifier({ keySet, jwtSecret: config.supabase.jwtSecret, issuers: config.supabase.issuers, cacheSize: config.supabase.tokenCacheSize, askAuth: createAskAuth(config.supabase) })
-  const apiAccess = await createApiAccess({ ...config.apiKeys, database, logger, nonces: createMemoryNonces(config.apiKeys.nonces) })
+  const ownNonces = createMemoryNonces(config.apiKeys.nonces)
+  const nonces = redis ? createSharedNonces(redis.client, ownNonces) : ownNonces
+  const apiAccess = await createApiAccess({ ...config.apiKeys, database, logger, nonces })
   const guard = createGuardedFetch({ timeoutMs: config.media.downloadTimeoutMs })
   const media = createMedia(guard, { ...config.media, maxBytes: config.media.maxImageBytes, maxPixels: config.media.maxImagePixels, timeoutMs: config.media.downloadTimeoutMs })
   // A guard of its own: what users do not read on must not hold up what is stored.

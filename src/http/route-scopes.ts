@@ -12,6 +12,8 @@ const ANY: readonly Scope[] = []
 /** Keys are refused on every route that is not listed. */
 const ROUTES: Readonly<Record<string, readonly Scope[]>> = {
   'GET /api/models': ANY,
+  'GET /api/usage': ['images:read', 'videos:read'],
+  'GET /api/download': ['images:read', 'videos:read'],
   'GET /api/images/models': ['images:read'],
   'POST /api/images/test': ['images:generate'],
   'POST /api/images/generate': ['images:generate'],

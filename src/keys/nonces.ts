@@ -1,4 +1,6 @@
 /** The nonces of signed requests: each is good once, for as long as its request's timestamp is. */
+import { createHash } from 'node:crypto'
+import type { Redis } from 'ioredis'
 import { AppError } from '../errors.ts'
 
 export interface NonceStore {
@@ -63,6 +65,24 @@ export function createMemoryNonces({ perKey, total, now = () => performance.now(
       seen.set(keyId, nonces.add(nonce))
       count++
       return true
+    },
+  }
+}
+
+const PREFIX = 'darkroom:nonce'
+
+/**
+ * Nonces of all processes, as long as Redis is there: what one has seen the others refuse. Each remembers its own too, so
+ * that no process takes the same request twice whatever becomes of Redis.
+ */
+export function createSharedNonces(redis: Redis, own: NonceStore): NonceStore {
+  return {
+    async remember(keyId, nonce, ttlMs) {
+      if (!(await own.remember(keyId, nonce, ttlMs))) return false
+      // It fails at once, or within its time limit, while Redis is away: requests go on meanwhile.
+      const key = `${PREFIX}:${createHash('sha256').update(`${keyId} ${nonce}`).digest('base64url')}`
+      const isNew = await redis.set(key, '1', 'PX', Math.ceil(ttlMs), 'NX').then((answer) => answer === 'OK', () => true)
+      return isNew
     },
   }
 }
