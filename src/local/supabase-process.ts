@@ -11,6 +11,7 @@ import pg from 'pg'
 import { applyMigrations } from '../supabase/migrations.ts'
 import { FileStorage } from './file-storage.ts'
 import { startPostgres } from './postgres.ts'
+import { privilegesAsMigrated } from './privileges.ts'
 import type { SupabaseMessage, SupabaseProcessOptions } from './supabase.ts'
 
 const options = JSON.parse(process.argv[2] ?? '{}') as SupabaseProcessOptions
@@ -50,6 +51,9 @@ async function start() {
   await runSql(postgres.url, ROLES)
   const migrations = await applyMigrations({ url: postgres.url })
   await app.init()
+  // It grants with its first request.
+  await app.fetch(new Request(`http://127.0.0.1:${options.port}/rest/v1/prompts?limit=0`, { headers: { apikey: options.publishableKey } }))
+  await runSql(postgres.url, await privilegesAsMigrated())
   const server = serve({
     port: options.port,
     hostname: '127.0.0.1',
