@@ -8,8 +8,8 @@ import path from 'node:path'
 
 const FILE_TIMEOUT_MS = 120_000
 
-/** Files and folders of the row beside. */
-const BESIDE = ['crash.test.ts', 'vendors-crash.test.ts', 'fleet.test.ts', 'process.test.ts', 'providers', 'simulator', 'media']
+/** What the names of the row beside begin with. */
+const BESIDE = ['crash', 'vendors-crash', 'fleet', 'process', 'doctor', 'media/', 'providers/', 'simulator/', 'supabase/', 'http/download', 'http/signed', 'http/api-key', 'http/oauth']
 
 const given = process.argv.slice(2)
 const rows = given.length > 0 ? [given] : listRows()
@@ -18,7 +18,7 @@ process.exit(codes.find((code) => code !== 0) ?? 0)
 
 function listRows(): string[][] {
   const files = globSync('**/*.test.ts', { cwd: import.meta.dirname }).toSorted()
-  const isBeside = (file: string) => BESIDE.includes(file) || BESIDE.includes(file.split(path.sep)[0]!)
+  const isBeside = (file: string) => BESIDE.some((beginning) => file.split(path.sep).join('/').startsWith(beginning))
   return [files.filter((file) => !isBeside(file)), files.filter(isBeside)].map((row) => row.map((file) => path.join(import.meta.dirname, file)))
 }
 
