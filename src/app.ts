@@ -2,8 +2,10 @@
 import cors from '@koa/cors'
 import Koa from 'koa'
 import helmet from 'koa-helmet'
+import type { Audit } from './audit/audit.ts'
 import type { TrustProxy } from './config.ts'
 import { apiKeyRoutes, type ApiKeyRoutesOptions } from './http/api-keys.ts'
+import { auditRequests } from './http/audit.ts'
 import { authenticate, type AuthenticateOptions } from './http/authenticate.ts'
 import { callbackRoutes, type CallbackRoutesOptions } from './http/callbacks.ts'
 import { deadline } from './http/deadline.ts'
@@ -21,6 +23,7 @@ import type { Logger } from './log.ts'
 
 export interface AppServices extends Omit<ImageRoutesOptions & VideoRoutesOptions & GenerationRoutesOptions & DownloadRoutesOptions & UsageRoutesOptions & ApiKeyRoutesOptions, 'authenticate'>, AuthenticateOptions, OAuthRoutesOptions, CallbackRoutesOptions {
   logger: Logger
+  audit: Audit
   health: HealthRoutesOptions
   corsOrigins: readonly string[] | 'any'
   trustProxy: TrustProxy
@@ -35,6 +38,7 @@ export function createApp(services: AppServices): Koa {
 
   app.use(cors({ origin: allowOrigin(services.corsOrigins), allowMethods: 'GET,POST,DELETE', allowHeaders: ALLOWED_HEADERS, exposeHeaders: EXPOSED_HEADERS, maxAge: PREFLIGHT_SECONDS }))
   app.use(helmet({ crossOriginResourcePolicy: { policy: 'cross-origin' } }))
+  app.use(auditRequests(services.audit))
   app.use(requestContext(services.logger))
   app.use(deadline(services.requestTimeoutMs))
   app.use(limitAddress(services.rateLimits))

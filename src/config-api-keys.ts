@@ -1,22 +1,10 @@
 /** The variables of API keys, signed requests and OAuth. */
 import { z } from 'zod'
-import { emptyIsAbsent, integer, text } from './config-values.ts'
-
-const MASTER_KEY_BYTES = 32
-
-const masterKeys = z.preprocess(
-  emptyIsAbsent,
-  z
-    .string()
-    .transform((value) => value.split(',').map((item) => Buffer.from(item.trim(), 'base64')))
-    .refine((keys) => keys.every(({ length }) => length === MASTER_KEY_BYTES), `must be ${MASTER_KEY_BYTES} bytes in base64, or several of them separated by commas`)
-    .default([]),
-)
+import { integer, text } from './config-values.ts'
 
 export const apiKeyVariables = {
   API_KEYS_PER_USER: integer(20, 1, 1000),
   API_KEY_CACHE_SECONDS: integer(2, 1, 10),
-  API_MASTER_KEY: masterKeys,
   API_SIGNATURE_WINDOW_SECONDS: integer(300, 10, 900),
   API_NONCES_PER_KEY: integer(20_000, 1, 10_000_000),
   API_NONCES: integer(100_000, 1, 10_000_000),
@@ -34,8 +22,6 @@ export function toApiKeyConfig(env: ApiKeyEnvironment) {
   return {
     maxPerUser: env.API_KEYS_PER_USER,
     cacheMs: env.API_KEY_CACHE_SECONDS * 1000,
-    /** The first one seals what rows hold, any of them opens it. */
-    masterKeys: env.API_MASTER_KEY,
     signatureWindowMs: env.API_SIGNATURE_WINDOW_SECONDS * 1000,
     nonces: { perKey: env.API_NONCES_PER_KEY, total: env.API_NONCES },
     oauth: { issuer: env.OAUTH_ISSUER ?? env.PUBLIC_URL ?? DEFAULT_ISSUER, rotationDays: env.OAUTH_KEY_DAYS, tokenLifetimeSeconds: env.OAUTH_TOKEN_SECONDS },

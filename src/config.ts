@@ -1,6 +1,7 @@
 /** The environment, read once: this file and its neighbours alone know the variables' names, defaults and limits. */
 import { z } from 'zod'
 import { apiKeyVariables, toApiKeyConfig } from './config-api-keys.ts'
+import { masterKeys } from './config-keys.ts'
 import { openProblems, readProviders } from './config-providers.ts'
 import { dollars, emptyIsAbsent, httpUrl, integer, list, redisUrl, text, type Environment } from './config-values.ts'
 import type { ProviderConfig, ProviderSetting } from './generation/provider.ts'
@@ -86,6 +87,12 @@ const schema = z.object({
   MODELS_FILE: text,
   OPEN_PROVIDERS: list,
   ...apiKeyVariables,
+  STORAGE_MASTER_KEY: masterKeys,
+  AUDIT_RETENTION_DAYS: integer(30, 1, 3650),
+  AUDIT_PAYLOAD_BYTES: integer(16 * 1024, 256, MIB),
+  AUDIT_QUEUE: integer(10_000, 10, 1_000_000),
+  AUDIT_QUEUE_BYTES: integer(16 * MIB, 1024, GIB),
+  AUDIT_SECURITY_PER_MINUTE: integer(120, 1, 1_000_000),
 })
 
 /** One line for each thing that is missing or wrong; the process must not start with any of them. */
@@ -254,5 +261,14 @@ function toConfig(env: z.infer<typeof schema>, rest: { providers: Record<string,
     },
     providers: rest.providers,
     apiKeys: toApiKeyConfig(env),
+    /** The first encrypts, all of them decrypt. Without any, nothing of a request's body is kept, and what signs stands in its row as it is. */
+    masterKeys: env.STORAGE_MASTER_KEY ?? [],
+    audit: {
+      retentionDays: env.AUDIT_RETENTION_DAYS,
+      maxPayloadBytes: env.AUDIT_PAYLOAD_BYTES,
+      queue: env.AUDIT_QUEUE,
+      queueBytes: env.AUDIT_QUEUE_BYTES,
+      securityPerMinute: env.AUDIT_SECURITY_PER_MINUTE,
+    },
   }
 }

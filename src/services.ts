@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type Koa from 'koa'
 import { createApiAccess } from './api-access.ts'
 import { createApp } from './app.ts'
+import { createAudit, type Audit } from './audit/audit.ts'
 import type { Config } from './config.ts'
 import { createCancelGeneration } from './generation/cancel.ts'
 import { createCatalog, type Catalog, type ModelInput } from './generation/catalog.ts'
@@ -16,7 +17,8 @@ import { createGenerationRunner } from './generation/run-generation.ts'
 import { createGenerationWaiter } from './generation/wait.ts'
 import { deleteFilesJob } from './jobs/delete-files.ts'
 import { startDispatcher, type JobHandler } from './jobs/dispatcher.ts'
-import { FILE_DELETIONS, JOBS_CHANNEL, PICTURES, PLACES_CHANNEL, startQueue, STEPS, STORES, SWEEP, type Queue } from './jobs/queue.ts'
+import { expireLogsJob } from './jobs/expire-logs.ts'
+import { FILE_DELETIONS, JOBS_CHANNEL, LOG_EXPIRY, PICTURES, PLACES_CHANNEL, startQueue, STEPS, STORES, SWEEP, type Queue } from './jobs/queue.ts'
 import { generationJob, type GenerationJob } from './jobs/run-generation.ts'
 import { sweepJob } from './jobs/sweep.ts'
 import { createMemoryNonces, createSharedNonces } from './keys/nonces.ts'
@@ -35,6 +37,7 @@ import { createDatabase, type Database } from './supabase/database.ts'
 import { createKeySet } from './supabase/key-set.ts'
 import { checkSchema } from './supabase/migrations.ts'
 import { createRecords } from './supabase/records.ts'
+import { createRequestLogs } from './supabase/request-logs.ts'
 import { createStorage, type Storage } from './supabase/storage.ts'
 import { createTokenVerifier } from './supabase/tokens.ts'
 import { findUsage } from './supabase/usage.ts'
@@ -51,6 +54,7 @@ export interface Extras {
 export interface Services {
   app: Koa
   catalog: Catalog
+  audit: Audit
   /** Ends what requests wait for, so that they are answered before the server closes. */
   stopWaiting(): void
   startWorkers(): Promise<void>
@@ -80,8 +84,10 @@ export async function createServices(config: Config, logger: Logger, roles: { wo
   const tokens = createTokenVerifier({ keySet, jwtSecret: config.supabase.jwtSecret, issuers: config.supabase.issuers, cacheSize: config.supabase.tokenCacheSize, askAuth: createAskAuth(config.supabase) })
   const ownNonces = createMemoryNonces(config.apiKeys.nonces)
   const nonces = redis ? createSharedNonces(redis.client, ownNonces) : ownNonces
-  const apiAccess = await createApiAccess({ ...config.apiKeys, database, logger, nonces })
-  const guard = createGuardedFetch({ timeoutMs: config.media.downloadTimeoutMs })
+  const apiAccess = await createApiAccess({ ...config.apiKeys, masterKeys: config.masterKeys.map(({ key }) => key), database, logger, nonces })
+  const audit = createAudit({ ...config.audit, masterKeys: config.masterKeys, store: createRequestLogs(database), logger })
+  if (!audit.keepsPayloads) logger[config.local ? 'info' : 'warn']('there is no STORAGE_MASTER_KEY: the audit log keeps nothing of what requests say, and whoever reads the database can sign as its API keys')
+  const guard = createGuardedFetch({ timeoutMs: config.media.downloadTimeoutMs, onRefused: ({ host, reason, onBehalfOf }) => audit.security('address_refused', { ...onBehalfOf, reason: `${reason}: ${host}` }) })
   const media = createMedia(guard, { ...config.media, maxBytes: config.media.maxImageBytes, maxPixels: config.media.maxImagePixels, timeoutMs: config.media.downloadTimeoutMs })
   // A guard of its own: what users do not read on must not hold up what is stored.
   const downloadGuard = createGuardedFetch({ timeoutMs: config.downloads.idleMs, sharesConnections: false })
@@ -93,6 +99,7 @@ export async function createServices(config: Config, logger: Logger, roles: { wo
   const app = createApp({
     ...config.http,
     logger,
+    audit,
     verifyToken: tokens.verify,
     ...apiAccess,
     catalog,
@@ -123,13 +130,15 @@ export async function createServices(config: Config, logger: Logger, roles: { wo
   return {
     app,
     catalog,
+    audit,
     stopWaiting: waiter.stop,
     async startWorkers() {
-      stopWorkers = await startWorkers({ database, queue, storage, logger, ...config.generation, isPublic: config.media.access === 'public', run: generationJob(runner.run, records, logger), store: generationJob(runner.store, records, logger) })
+      stopWorkers = await startWorkers({ database, queue, storage, logger, ...config.generation, retentionDays: config.audit.retentionDays, isPublic: config.media.access === 'public', run: generationJob(runner.run, records, logger), store: generationJob(runner.store, records, logger) })
     },
     stopWorkers: (timeoutMs) => stopWorkers(timeoutMs),
     async stop() {
       waiter.stop()
+      await audit.stop()
       await queue.stop()
       await Promise.all([guard.close(), downloadGuard.close()])
       await redis?.close()
@@ -152,13 +161,14 @@ interface WorkerOptions {
   logger: Logger
   startConcurrency: number
   storeConcurrency: number
+  retentionDays: number
   isPublic: boolean
   run: JobHandler<GenerationJob>
   store: JobHandler<GenerationJob>
 }
 
 /** Bucket first, then one dispatcher a queue; each is woken by the channel that announces its jobs. */
-async function startWorkers({ database, queue, storage, logger, startConcurrency, storeConcurrency, isPublic, run, store }: WorkerOptions): Promise<(timeoutMs: number) => Promise<void>> {
+async function startWorkers({ database, queue, storage, logger, startConcurrency, storeConcurrency, retentionDays, isPublic, run, store }: WorkerOptions): Promise<(timeoutMs: number) => Promise<void>> {
   const { boss } = queue
   const stopping = new AbortController()
   const prepared = prepareBucket(storage, logger, stopping.signal)
@@ -171,6 +181,7 @@ async function startWorkers({ database, queue, storage, logger, startConcurrency
     [STORES]: startDispatcher<GenerationJob>({ ...common, queue: STORES, concurrency: storeConcurrency, keyOf: ({ generationId }) => generationId, handler: oncePrepared(store) }),
     [FILE_DELETIONS]: startDispatcher({ ...common, queue: FILE_DELETIONS, concurrency: 1, keyOf: () => 'all', handler: deleteFilesJob(database, storage, logger) }),
     [SWEEP]: startDispatcher({ ...common, queue: SWEEP, concurrency: 1, keyOf: () => 'all', handler: sweepJob(database, queue, storage.bucket, logger) }),
+    [LOG_EXPIRY]: startDispatcher({ ...common, queue: LOG_EXPIRY, concurrency: 1, keyOf: () => 'all', handler: expireLogsJob(database, { retentionDays }, logger) }),
   }
   const ignore = () => undefined
   await database.listen(JOBS_CHANNEL, (name) => {
@@ -180,6 +191,7 @@ async function startWorkers({ database, queue, storage, logger, startConcurrency
   await database.listen(PLACES_CHANNEL, () => void queue.wakeWaiting().catch(ignore))
   await database.listen('darkroom_file_deletions', () => void boss.send(FILE_DELETIONS, {}, { singletonKey: 'all' }).then(dispatchers[FILE_DELETIONS].wake, ignore))
   await boss.schedule(SWEEP, '* * * * *')
+  await boss.schedule(LOG_EXPIRY, '7 * * * *')
   return async (timeoutMs) => {
     stopping.abort()
     const left = await Promise.all(Object.values(dispatchers).map((dispatcher) => dispatcher.stop(timeoutMs)))

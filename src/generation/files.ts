@@ -62,6 +62,8 @@ export interface DownloadOptions {
   trustedOrigin?: string | undefined
   /** Sent to the file's own origin alone. */
   headers?: Record<string, string> | undefined
+  /** Whose file it is, for the audit log. */
+  onBehalfOf?: { userId: string; generationId: string } | undefined
 }
 
 export interface Media {

@@ -20,7 +20,7 @@ export interface StoreImageInput {
 
 /** Safe to repeat: it writes the same files to the same paths. */
 export async function storeImage({ work, index, output, trustedOrigin, downloadHeaders, media, files }: StoreImageInput): Promise<StoredImage> {
-  const bytes = output.type === 'bytes' ? output.bytes : await media.fetchPicture(output.url, { trustedOrigin, headers: downloadHeaders?.(output.url) })
+  const bytes = output.type === 'bytes' ? output.bytes : await media.fetchPicture(output.url, { trustedOrigin, headers: downloadHeaders?.(output.url), onBehalfOf: { userId: work.userId, generationId: work.id } })
   const inspected = await media.inspectPicture(bytes)
   const picture = work.plan.isAnySize ? inspected : await toWantedSize(media, inspected, work.plan.size)
   const folder = `${work.userId}/${work.id}`

@@ -26,7 +26,7 @@ const PROGRESS_MS = 1000
 
 /** Safe to repeat: it writes the same file to the same path. */
 export async function storeVideo({ work, index, output, trustedOrigin, downloadHeaders, media, files, signal, onProgress }: StoreVideoInput): Promise<StoredVideo> {
-  const source = output.type === 'url' ? await media.openFile(output.url, { trustedOrigin, headers: downloadHeaders?.(output.url), signal }) : toStream(output.bytes)
+  const source = output.type === 'url' ? await media.openFile(output.url, { trustedOrigin, headers: downloadHeaders?.(output.url), onBehalfOf: { userId: work.userId, generationId: work.id }, signal }) : toStream(output.bytes)
   const { body, facts } = media.readVideo(source)
   const path = `${work.userId}/${work.id}/${index}.mp4`
   await files.putStream(path, { body, contentLength: source.contentLength }, VIDEO_TYPE, { signal, onProgress: shareOf(source.contentLength, onProgress) })

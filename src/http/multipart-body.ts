@@ -9,6 +9,7 @@ import type { Context, Middleware } from 'koa'
 import { AppError } from '../errors.ts'
 import type { AuthenticatedUser } from './authenticate.ts'
 import { digestBody } from './body-digest.ts'
+import { noteUploads } from './upload-notes.ts'
 
 export interface MultipartOptions {
   /** The names of the fields that hold files, each with how many it may hold. */
@@ -83,6 +84,7 @@ export function multipartBody(options: MultipartOptions): [Middleware, Middlewar
       // multer reads a body to its end before it tells that it was too long: what comes is counted beside it.
       await Promise.race([parse(ctx, async () => undefined), watch.trouble.then((trouble) => Promise.reject(trouble === 'too large' ? tooLarge(ctx, options) : tooSlow(ctx)))])
       compare()
+      noteUploads(ctx)
     } catch (error) {
       throw toUploadError(error, ctx, options)
     } finally {

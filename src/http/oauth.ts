@@ -42,7 +42,7 @@ export function oauthRoutes({ keyAccess, accessTokens, signingKeys }: OAuthRoute
     if (form.grant_type !== 'client_credentials') throw new OAuthError('unsupported_grant_type', 'grant_type must be client_credentials.')
     const scopes = narrow(known, form.scope)
     const { token, expiresInSeconds } = await accessTokens.issue(known, scopes)
-    ctx.state.user = { id: known.userId, keyId: known.id }
+    ctx.state.user = { id: known.userId, keyId: known.id, method: 'oauth' }
     ctx.body = { access_token: token, token_type: 'Bearer', expires_in: expiresInSeconds, scope: scopes.join(' ') }
   })
 

@@ -90,24 +90,29 @@ function statusOf(error: unknown): number {
 }
 
 /** Runs when the answer was sent or the client is gone, whichever comes first. */
-function onceSent(ctx: Context, log: () => void): void {
+export function onceSent(ctx: Context, log: () => void): void {
   if (ctx.res.writableFinished || ctx.res.destroyed) log()
   else ctx.res.once('close', log)
 }
 
+/** The pattern, not the path: paths of strangers are not worth remembering, may hold secrets, and may not even parse. */
+export function routeOf(ctx: Context): string {
+  const matched = (ctx as { _matchedRoute?: unknown })._matchedRoute
+  return typeof matched === 'string' ? matched : 'none'
+}
+
+/** The status as the log knows it, once the answer was sent or the client is gone. */
+export const sentStatus = (ctx: Context): number => (ctx.res.writableFinished ? ctx.status : CLIENT_CLOSED_REQUEST)
+
 function logRequest(logger: Logger, ctx: Context, { requestId, durationMs }: { requestId: string; durationMs: number }): void {
   // An answer that began early fails in its body, after the status was sent.
   const failure = ctx.state.failure as AppError | undefined
-  const aborted = !ctx.res.writableFinished
-  // The pattern, not the path: paths of strangers are not worth remembering, may hold secrets, and may not even parse.
-  const matched = (ctx as { _matchedRoute?: unknown })._matchedRoute
-  const route = typeof matched === 'string' ? matched : 'none'
-  const status = aborted ? CLIENT_CLOSED_REQUEST : ctx.status
+  const route = routeOf(ctx)
   const line = {
     requestId,
     method: ctx.method,
     route,
-    status,
+    status: sentStatus(ctx),
     durationMs: Math.round(durationMs * 10) / 10,
     ip: ctx.ip,
     ...toLoggedUser(ctx.state.user as Partial<AuthenticatedUser> | undefined),

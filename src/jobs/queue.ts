@@ -12,6 +12,7 @@ export const PICTURES = 'pictures'
 export const STORES = 'stores'
 export const FILE_DELETIONS = 'file-deletions'
 export const SWEEP = 'sweep'
+export const LOG_EXPIRY = 'log-expiry'
 
 /** Announces a job to idle workers, which otherwise look once a second. */
 export const JOBS_CHANNEL = 'darkroom_jobs'
@@ -67,7 +68,7 @@ export async function startQueue(database: Database, logger: Logger, { supervise
   boss.on('error', (error) => logger.warn({ err: error }, 'the job queue has a problem'))
   await boss.start()
   const job = { policy: 'short' as const, heartbeatSeconds: HEARTBEAT_SECONDS, expireInSeconds: EXPIRE_SECONDS, retryLimit: 100, retryDelay: 1, retryBackoff: true, retryDelayMax: 60, deleteAfterSeconds: DONE_SECONDS }
-  const queues = { [STEPS]: job, [PICTURES]: job, [STORES]: job, [FILE_DELETIONS]: job, [SWEEP]: { ...job, retryLimit: 0 } }
+  const queues = { [STEPS]: job, [PICTURES]: job, [STORES]: job, [FILE_DELETIONS]: job, [SWEEP]: { ...job, retryLimit: 0 }, [LOG_EXPIRY]: { ...job, retryLimit: 0 } }
   for (const [name, { policy, ...settings }] of Object.entries(queues)) {
     await boss.createQueue(name, { policy, ...settings })
     // What an earlier version made keeps its settings otherwise.

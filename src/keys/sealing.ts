@@ -2,7 +2,7 @@
  * Secrets in rows. A signing key must be known to check a signature, so a hash is not enough: with a master key, which is
  * in no database, whoever reads the rows or a backup of them has nothing. Without one they stand there as they are.
  */
-import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto'
+import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto'
 import { AppError } from '../errors.ts'
 
 export interface Sealer {
@@ -22,9 +22,13 @@ const IV_BYTES = 12
 const TAG_BYTES = 16
 const HEAD_BYTES = 1 + NAME_BYTES
 
+/** What a master key is derived for: nothing else is encrypted by the same key. */
+const PURPOSE = 'darkroom signing keys'
+const KEY_BYTES = 32
+
 /** @param masterKeys 32 bytes each: the first one seals, any of them opens. */
 export function createSealer(masterKeys: readonly Uint8Array[]): Sealer {
-  const known = masterKeys.map((key) => ({ key, head: Buffer.concat([Buffer.from([AES_256_GCM]), nameOf(key)]) }))
+  const known = masterKeys.map((key) => ({ key: Buffer.from(hkdfSync('sha256', key, '', PURPOSE, KEY_BYTES)), head: Buffer.concat([Buffer.from([AES_256_GCM]), nameOf(key)]) }))
   const [first] = known
   return {
     head: first?.head ?? PLAIN_HEAD,
@@ -53,4 +57,4 @@ export function createSealer(masterKeys: readonly Uint8Array[]): Sealer {
 /** Tells master keys apart without telling anything of them. */
 const nameOf = (key: Uint8Array): Buffer => createHash('sha256').update('darkroom-master-key').update(key).digest().subarray(0, NAME_BYTES)
 
-const unreadable = (cause?: unknown) => new AppError('not_configured', 'The service cannot open its own signing keys: its operator must set API_MASTER_KEY as it was.', { cause })
+const unreadable = (cause?: unknown) => new AppError('not_configured', 'The service cannot open its own signing keys: its operator must set STORAGE_MASTER_KEY as it was.', { cause })

@@ -12,6 +12,8 @@ import { RefusedLinkError } from './refused-link.ts'
 
 const MAX_REDIRECTS = 5
 const CONNECT_TIMEOUT_MS = 10_000
+/** Names are no longer than this (RFC 1035). */
+const MAX_HOST = 255
 
 export interface GuardedFetch {
   /**
@@ -45,6 +47,13 @@ export interface GuardedGet {
   signal: AbortSignal
 }
 
+export interface RefusedAddress {
+  /** Without its path, which may hold secrets. */
+  host: string
+  reason: string
+  onBehalfOf: DownloadOptions['onBehalfOf']
+}
+
 export type GuardedResponse = Pick<Dispatcher.ResponseData, 'statusCode' | 'headers' | 'body'>
 
 export type Lookup = (hostname: string, options: LookupAllOptions, callback: (error: NodeJS.ErrnoException | null, addresses: LookupAddress[]) => void) => void
@@ -58,9 +67,11 @@ export interface GuardOptions {
   lookup?: Lookup
   /** How connections are made. Names must be resolved by the `lookup` that it is given, once for each connection. */
   connector?: typeof buildConnector
+  /** Called for every address that `open` does not let through. What `get` refuses, its caller answers and tells. */
+  onRefused?: (refused: RefusedAddress) => void
 }
 
-export function createGuardedFetch({ timeoutMs, sharesConnections = true, lookup = systemLookup, connector = buildConnector }: GuardOptions): GuardedFetch {
+export function createGuardedFetch({ timeoutMs, sharesConnections = true, lookup = systemLookup, connector = buildConnector, onRefused }: GuardOptions): GuardedFetch {
   const common = { headersTimeout: timeoutMs, bodyTimeout: timeoutMs, allowH2: sharesConnections }
   const connection = { timeout: CONNECT_TIMEOUT_MS, allowH2: sharesConnections }
   const guarded = new Agent({ ...common, connect: connector({ ...connection, lookup: guardLookup(lookup) }) })
@@ -88,15 +99,19 @@ export function createGuardedFetch({ timeoutMs, sharesConnections = true, lookup
   }
 
   return {
-    async open(address, { trustedOrigin, headers, signal }) {
-      if (!URL.canParse(address)) throw refused(NO_URL)
+    async open(address, { trustedOrigin, headers, signal, onBehalfOf }) {
+      const refuse = (why: string, url?: URL) => {
+        onRefused?.({ host: url?.host.slice(0, MAX_HOST) ?? '', reason: why, onBehalfOf })
+        return refused(why)
+      }
+      if (!URL.canParse(address)) throw refuse(NO_URL)
       const start = new URL(address)
       const judge = (url: URL): boolean => {
-        if (url.username !== '' || url.password !== '') throw refused('it carries a password')
+        if (url.username !== '' || url.password !== '') throw refuse('it carries a password', url)
         return trustedOrigin !== undefined && url.origin === trustedOrigin
       }
       const headersFor = (url: URL) => (url.origin === start.origin ? (headers ?? {}) : {})
-      const response = await walk(start, { judge, headersFor, signal }, (_url, why) => refused(why))
+      const response = await walk(start, { judge, headersFor, signal }, (url, why) => refuse(why, url))
       if (response.statusCode < 300) return toFileStream(response)
       discard(response)
       throw statusError(response.statusCode)

@@ -27,5 +27,5 @@ export async function resealRows({ database, sealer, logger, table, id: idColumn
     }
   }
   if (rows.length > 0) logger.info({ table, resealed: rows.length - unreadable }, 'secrets were sealed with the present master key')
-  if (unreadable > 0) logger.warn({ table, unreadable }, 'secrets are sealed by a master key that API_MASTER_KEY does not name any more')
+  if (unreadable > 0) logger.warn({ table, unreadable }, 'secrets are sealed by a master key that STORAGE_MASTER_KEY does not name any more')
 }

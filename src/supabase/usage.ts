@@ -38,3 +38,16 @@ export async function findUsage(query: Query, userId: string, { quotaBytes, budg
     maxOpen,
   }
 }
+
+/**
+ * Sets a limit of one user's own; null for the service's default.
+ * @returns false when there is no such user. @throws {AppError} `database_unavailable`
+ */
+export async function setLimit(query: Query, userId: string, name: 'quota_bytes' | 'budget_micros', value: number | null): Promise<boolean> {
+  const rows = await query(
+    `insert into darkroom.accounts (user_id, ${name}) select id, $2 from auth.users where id = $1
+     on conflict (user_id) do update set ${name} = excluded.${name} returning 1`,
+    [userId, value],
+  )
+  return rows.length > 0
+}

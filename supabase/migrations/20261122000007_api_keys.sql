@@ -23,7 +23,7 @@ comment on column darkroom.api_keys.prefix is 'How the key begins: what lists sh
 comment on column darkroom.api_keys.hash is
   'SHA-256 of the whole key. Its secret is 256 random bits, which nobody guesses: a slow hash would only slow each request down.';
 comment on column darkroom.api_keys.signing_key is
-  'HMAC-SHA256 of "darkroom-signing-v1" under the key. Checks signatures, and makes them: it is no bearer key, and the key cannot be told from it. Sealed with API_MASTER_KEY where there is one (the first byte tells).';
+  'HMAC-SHA256 of "darkroom-signing-v1" under the key. Checks signatures, and makes them: it is no bearer key, and the key cannot be told from it. Sealed by STORAGE_MASTER_KEY where there is one (the first byte tells).';
 comment on column darkroom.api_keys.last_used_at is 'To the minute.';
 comment on column darkroom.api_keys.overlap_until is 'When a key that was replaced stops working.';
 create index api_keys_user_id_created_at_idx on darkroom.api_keys (user_id, created_at desc);

@@ -13,7 +13,7 @@ describe('what is kept of API keys', () => {
   before(async () => {
     // What stands there unsealed is another test's.
     await sql('truncate darkroom.signing_keys')
-    service = await startTestService({ env: { API_MASTER_KEY: MASTER_KEY } })
+    service = await startTestService({ env: { STORAGE_MASTER_KEY: MASTER_KEY } })
   })
   after(async () => {
     await service.close()
@@ -70,10 +70,10 @@ describe('what is kept of API keys', () => {
     const started: TestService[] = [plain]
     try {
       assert.deepEqual([await sealedBy(), (await sendRaw(plain.url, get())).status], [0, 200])
-      started.push(await startTestService({ env: { API_MASTER_KEY: MASTER_KEY } }))
+      started.push(await startTestService({ env: { STORAGE_MASTER_KEY: MASTER_KEY } }))
       assert.deepEqual([await sealedBy(), (await sendRaw(started[1]!.url, get())).status], [1, 200])
-      started.push(await startTestService({ env: { API_MASTER_KEY: `${next},${MASTER_KEY}` } }))
-      started.push(await startTestService({ env: { API_MASTER_KEY: next } }))
+      started.push(await startTestService({ env: { STORAGE_MASTER_KEY: `${next},${MASTER_KEY}` } }))
+      started.push(await startTestService({ env: { STORAGE_MASTER_KEY: next } }))
       assert.equal((await sendRaw(started[3]!.url, get())).status, 200, 'the old master key is needed no more')
       const blind = await eventually(async () => ((answer) => answer.status === 503 && answer)(await sendRaw(plain.url, get())), 'a process without the master key says what it lacks')
       assert.equal(blind.body.code, 'not_configured')

@@ -98,7 +98,7 @@ describe('the migrations on a hosted project', () => {
 
   test('the service’s own state is out of reach for every role of the Data API', async () => {
     for (const role of ['anon', 'authenticated', 'service_role']) {
-      for (const text of ['select * from darkroom.submissions', 'select * from darkroom.requests', 'select * from darkroom.file_deletions', 'select * from darkroom.inputs', 'select * from darkroom.api_keys', 'select * from darkroom.signing_keys', 'select darkroom.announce_api_key()', `select darkroom.cancel_generation('${randomUUID()}', '${randomUUID()}')`, 'select darkroom.wake_waiting(1, 1)', `select darkroom.fail_generation('${randomUUID()}', '{}')`, `select darkroom.record_images('${randomUUID()}', '${randomUUID()}', 'media', '[]', '[]')`]) await refused(role, null, text)
+      for (const text of ['select * from darkroom.submissions', 'select * from darkroom.requests', 'select * from darkroom.file_deletions', 'select * from darkroom.inputs', 'select * from darkroom.request_logs', 'select * from darkroom.request_payloads', 'select * from darkroom.erasures', 'select * from darkroom.api_keys', 'select * from darkroom.signing_keys', 'select darkroom.announce_api_key()', `select darkroom.cancel_generation('${randomUUID()}', '${randomUUID()}')`, 'select darkroom.wake_waiting(1, 1)', `select darkroom.fail_generation('${randomUUID()}', '{}')`, `select darkroom.record_images('${randomUUID()}', '${randomUUID()}', 'media', '[]', '[]')`]) await refused(role, null, text)
     }
   })
 
@@ -126,6 +126,19 @@ describe('the migrations on a hosted project', () => {
     await owner.query('delete from auth.users where id = $1', [user])
     const { rows } = await owner.query<{ path: string }>(`select path from darkroom.file_deletions where path like 'u/g/%' order by path`)
     assert.deepEqual(rows.map(({ path }) => path), ['u/g/0.png', 'u/g/0.thumb.webp'])
+  })
+
+  test('deleting a user deletes what was sent, and what their account did stays known', async () => {
+    const user = randomUUID()
+    await owner.query('insert into auth.users (id) values ($1)', [user])
+    await owner.query(
+      `with log as (insert into darkroom.request_logs (id, created_at, level, user_id) values (gen_random_uuid(), now(), 'info', $1) returning id)
+       insert into darkroom.request_payloads (log_id, user_id, key_id, data_key, payload) select id, $1, 'k', '\\x00', '\\x00' from log`,
+      [user],
+    )
+    await owner.query('delete from auth.users where id = $1', [user])
+    const { rows } = await owner.query('select (select count(*)::integer from darkroom.request_logs where user_id = $1) as calls, (select count(*)::integer from darkroom.request_payloads where user_id = $1) as payloads', [user])
+    assert.deepEqual(rows, [{ calls: 1, payloads: 0 }])
   })
 
   test('a migration that fails leaves nothing behind and is named', async () => {
