@@ -9,10 +9,12 @@ import { auditRequests } from './http/audit.ts'
 import { authenticate, type AuthenticateOptions } from './http/authenticate.ts'
 import { callbackRoutes, type CallbackRoutesOptions } from './http/callbacks.ts'
 import { deadline } from './http/deadline.ts'
+import { documentationRoutes } from './http/documentation.ts'
 import { downloadRoutes, type DownloadRoutesOptions } from './http/downloads.ts'
 import { generationRoutes, type GenerationRoutesOptions } from './http/generations.ts'
 import { healthRoutes, type HealthRoutesOptions } from './http/health.ts'
 import { imageRoutes, type ImageRoutesOptions } from './http/images.ts'
+import { metricsRoutes, type MetricsRoutesOptions } from './http/metrics.ts'
 import { modelRoutes } from './http/models.ts'
 import { oauthRoutes, type OAuthRoutesOptions } from './http/oauth.ts'
 import { logLateErrors, requestContext } from './http/request-context.ts'
@@ -21,10 +23,12 @@ import { limitAddress, limitUser } from './http/rate-limit.ts'
 import { videoRoutes, type VideoRoutesOptions } from './http/videos.ts'
 import type { Logger } from './log.ts'
 
-export interface AppServices extends Omit<ImageRoutesOptions & VideoRoutesOptions & GenerationRoutesOptions & DownloadRoutesOptions & UsageRoutesOptions & ApiKeyRoutesOptions, 'authenticate'>, AuthenticateOptions, OAuthRoutesOptions, CallbackRoutesOptions {
+export interface AppServices extends Omit<ImageRoutesOptions & VideoRoutesOptions & GenerationRoutesOptions & DownloadRoutesOptions & UsageRoutesOptions & ApiKeyRoutesOptions, 'authenticate'>, AuthenticateOptions, OAuthRoutesOptions, CallbackRoutesOptions, MetricsRoutesOptions {
   logger: Logger
   audit: Audit
   health: HealthRoutesOptions
+  /** Where users reach the service; undefined where that is not known. */
+  publicUrl: string | undefined
   corsOrigins: readonly string[] | 'any'
   trustProxy: TrustProxy
   requestTimeoutMs: number
@@ -39,12 +43,25 @@ export function createApp(services: AppServices): Koa {
   app.use(cors({ origin: allowOrigin(services.corsOrigins), allowMethods: 'GET,POST,DELETE', allowHeaders: ALLOWED_HEADERS, exposeHeaders: EXPOSED_HEADERS, maxAge: PREFLIGHT_SECONDS }))
   app.use(helmet({ crossOriginResourcePolicy: { policy: 'cross-origin' } }))
   app.use(auditRequests(services.audit))
-  app.use(requestContext(services.logger))
+  app.use(requestContext(services.logger, services.metrics))
   app.use(deadline(services.requestTimeoutMs))
   app.use(limitAddress(services.rateLimits))
 
   const guarded = { ...services, authenticate: signedIn }
-  const routers = [healthRoutes(services.health), imageRoutes(guarded), videoRoutes(guarded), generationRoutes(guarded), downloadRoutes(guarded), modelRoutes(guarded), usageRoutes(guarded), callbackRoutes(services), apiKeyRoutes(guarded), oauthRoutes(services)]
+  const routers = [
+    healthRoutes(services.health),
+    imageRoutes(guarded),
+    videoRoutes(guarded),
+    generationRoutes(guarded),
+    downloadRoutes(guarded),
+    modelRoutes(guarded),
+    usageRoutes(guarded),
+    apiKeyRoutes(guarded),
+    oauthRoutes(services),
+    callbackRoutes(services),
+    documentationRoutes({ version: services.health.version, publicUrl: services.publicUrl }),
+    metricsRoutes(services),
+  ]
   for (const router of routers) app.use(router.routes()).use(router.allowedMethods())
   return app
 }

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { apiKeyVariables, toApiKeyConfig } from './config-api-keys.ts'
 import { masterKeys } from './config-keys.ts'
 import { openProblems, readProviders } from './config-providers.ts'
-import { dollars, emptyIsAbsent, httpUrl, integer, list, redisUrl, text, type Environment } from './config-values.ts'
+import { dollars, emptyIsAbsent, httpUrl, integer, list, optionalInteger, redisUrl, text, type Environment } from './config-values.ts'
 import type { ProviderConfig, ProviderSetting } from './generation/provider.ts'
 import { parseHostRule } from './media/download-hosts.ts'
 
@@ -14,6 +14,8 @@ const schema = z.object({
   PORT: integer(3001, 0, 65_535),
   HOST: text,
   PUBLIC_URL: httpUrl,
+  METRICS_TOKEN: z.preprocess(emptyIsAbsent, z.string().trim().min(16, 'must have at least 16 characters').optional()),
+  METRICS_PORT: optionalInteger(0, 65_535),
   LOG_LEVEL: z.preprocess(emptyIsAbsent, z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info')),
   CORS_ORIGINS: list,
   TRUST_PROXY: text,
@@ -136,6 +138,7 @@ function missing(env: Environment, local: boolean): string[] {
   demand(has('SUPABASE_SECRET_KEY', 'SUPABASE_SERVICE_ROLE_KEY'), 'SUPABASE_SECRET_KEY is missing: a secret key (sb_secret_…) of the project, or SUPABASE_SERVICE_ROLE_KEY')
   demand(has('SUPABASE_PUBLISHABLE_KEY', 'SUPABASE_ANON_KEY'), 'SUPABASE_PUBLISHABLE_KEY is missing: the publishable key (sb_publishable_…) of the project, or SUPABASE_ANON_KEY')
   demand(has('DATABASE_URL'), "DATABASE_URL is missing: the project's direct connection or its session pooler (port 5432)")
+  demand(!has('METRICS_PORT') || has('METRICS_TOKEN'), 'METRICS_TOKEN is missing: METRICS_PORT shows the metrics to whoever knows it')
   if (!local) demand(has('CORS_ORIGINS'), 'CORS_ORIGINS is missing: the origins of your frontend, separated by commas (https://app.example.com)')
   return problems
 }
@@ -189,6 +192,12 @@ function toConfig(env: z.infer<typeof schema>, rest: { providers: Record<string,
       heartbeatAfterMs: env.HEARTBEAT_AFTER_SECONDS * 1000,
       heartbeatMs: env.HEARTBEAT_SECONDS * 1000,
       shutdownMs: env.SHUTDOWN_SECONDS * 1000,
+    },
+    metrics: {
+      /** What a reader must know; without one there are no metrics. */
+      token: env.METRICS_TOKEN,
+      /** Where a worker without the API shows its own. */
+      port: env.METRICS_PORT,
     },
     supabase: {
       url: env.SUPABASE_URL!,

@@ -1,6 +1,5 @@
 /** The only place that constructs clients, stores, providers and the queue, from the configuration to the last wire. */
 import { readFile } from 'node:fs/promises'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type Koa from 'koa'
 import { createApiAccess } from './api-access.ts'
 import { createApp } from './app.ts'
@@ -15,12 +14,11 @@ import type { Provider } from './generation/provider.ts'
 import { observeProviders } from './generation/provider-health.ts'
 import { createGenerationRunner } from './generation/run-generation.ts'
 import { createGenerationWaiter } from './generation/wait.ts'
-import { deleteFilesJob } from './jobs/delete-files.ts'
-import { startDispatcher, type JobHandler } from './jobs/dispatcher.ts'
-import { expireLogsJob } from './jobs/expire-logs.ts'
-import { FILE_DELETIONS, JOBS_CHANNEL, LOG_EXPIRY, PICTURES, PLACES_CHANNEL, startQueue, STEPS, STORES, SWEEP, type Queue } from './jobs/queue.ts'
-import { generationJob, type GenerationJob } from './jobs/run-generation.ts'
-import { sweepJob } from './jobs/sweep.ts'
+import { createMetricsApp } from './http/metrics.ts'
+import { FILE_DELETIONS, LOG_EXPIRY, PICTURES, startQueue, STEPS, STORES, SWEEP } from './jobs/queue.ts'
+import { createQueueState } from './jobs/queue-state.ts'
+import { generationJob } from './jobs/run-generation.ts'
+import { startWorkers } from './jobs/workers.ts'
 import { createMemoryNonces, createSharedNonces } from './keys/nonces.ts'
 import { limitConcurrency } from './limit-concurrency.ts'
 import type { Logger } from './log.ts'
@@ -28,17 +26,21 @@ import { createDownloadHosts } from './media/download-hosts.ts'
 import { createDownloads } from './media/downloads.ts'
 import { createGuardedFetch } from './media/guarded-fetch.ts'
 import { createMedia } from './media/pictures.ts'
-import { createRateLimits } from './rate-limits.ts'
+import { measureProviders } from './metrics/measure-providers.ts'
+import { measureRecords } from './metrics/measure-records.ts'
+import { createMetrics } from './metrics/metrics.ts'
 import { createProviders, resultHosts } from './providers/registry.ts'
+import { createRateLimits } from './rate-limits.ts'
 import type { RedisLink } from './redis.ts'
 import { createAskAuth, probeAuth } from './supabase/auth.ts'
 import { createBucketLinks } from './supabase/bucket-links.ts'
-import { createDatabase, type Database } from './supabase/database.ts'
+import { createDatabase } from './supabase/database.ts'
+import { createFindEnd } from './supabase/generation-ends.ts'
 import { createKeySet } from './supabase/key-set.ts'
 import { checkSchema } from './supabase/migrations.ts'
 import { createRecords } from './supabase/records.ts'
 import { createRequestLogs } from './supabase/request-logs.ts'
-import { createStorage, type Storage } from './supabase/storage.ts'
+import { createStorage } from './supabase/storage.ts'
 import { createTokenVerifier } from './supabase/tokens.ts'
 import { findUsage } from './supabase/usage.ts'
 import packageJson from '../package.json' with { type: 'json' }
@@ -53,6 +55,8 @@ export interface Extras {
 
 export interface Services {
   app: Koa
+  /** What a worker shows that does not serve `app`. */
+  metricsApp: Koa
   catalog: Catalog
   audit: Audit
   /** Ends what requests wait for, so that they are answered before the server closes. */
@@ -67,18 +71,29 @@ export interface Services {
 /** Pauses between tries of one step; longer ones are left to the queue. */
 const PACE = { minTimeoutMs: 500, maxTimeoutMs: 8000 }
 
-export async function createServices(config: Config, logger: Logger, roles: { worker: boolean }, extras?: Extras): Promise<Services> {
+export async function createServices(config: Config, logger: Logger, roles: { web: boolean; worker: boolean }, extras?: Extras): Promise<Services> {
   const catalog = createCatalog([...models, ...openModels(config.generation.openProviders), ...(extras?.models ?? [])], await readModelsFile(config.generation.modelsFile))
+  const own = createProviders(config.providers)
+  const all = new Map([...own, ...(extras?.providers ?? []).map((provider) => [provider.id, provider] as const)])
+  const listed = new Set(catalog.list().map(({ id }) => id))
 
   const database = createDatabase({ ...config.database, logger })
   await checkSchema(database.query)
   const { places, limits } = config.generation
+  const metrics = createMetrics({
+    isOn: config.metrics.token !== undefined,
+    version: packageJson.version,
+    role: roles.web && roles.worker ? 'both' : roles.web ? 'web' : 'worker',
+    // One of an open catalog may have any name.
+    isKnownModel: (id) => listed.has(id),
+    providers: [...all.keys()],
+    readQueues: createQueueState(database, [STEPS, PICTURES, STORES, FILE_DELETIONS, SWEEP, LOG_EXPIRY]),
+  })
   const queue = await startQueue(database, logger, { supervise: roles.worker, places })
   const redis = await connectRedis(config, logger)
   const news = redis && createNewsExchange(redis, newsChannel(new URL(config.supabase.url).host))
-  const unobserved = new Map([...createProviders(config.providers), ...(extras?.providers ?? []).map((provider) => [provider.id, provider] as const)])
-  const { providers, health, isGone } = observeProviders(unobserved, { ...config.generation.breaker, news })
-  const records = createRecords(database, { ...queue, enqueue: queue.enqueueGeneration, places, limits })
+  const { providers, health, isGone } = observeProviders(measureProviders(all, metrics), { ...config.generation.breaker, news })
+  const records = measureRecords(createRecords(database, { ...queue, enqueue: queue.enqueueGeneration, places, limits }), metrics, createFindEnd(database.query))
   const storage = createStorage({ ...config.supabase, ...config.media })
   const keySet = createKeySet({ url: `${config.supabase.url}/auth/v1/.well-known/jwks.json`, maxAgeMs: config.supabase.jwksMaxAgeMs, cooldownMs: config.supabase.jwksCooldownMs, logger })
   const tokens = createTokenVerifier({ keySet, jwtSecret: config.supabase.jwtSecret, issuers: config.supabase.issuers, cacheSize: config.supabase.tokenCacheSize, askAuth: createAskAuth(config.supabase) })
@@ -94,10 +109,13 @@ export async function createServices(config: Config, logger: Logger, roles: { wo
   const downloadHosts = createDownloadHosts([...resultHosts(config.providers), ...config.downloads.hosts], new URL(config.supabase.url).origin)
   const openDownload = createDownloads({ ...config.downloads, guard: downloadGuard, hosts: downloadHosts, findStored: createBucketLinks({ ...config.supabase, ...config.media }) })
   const waiter = createGenerationWaiter({ records, patienceMs: config.database.patienceMs, onChange: (handler) => void database.listen('darkroom_generations', handler).catch(() => undefined) })
-  const runner = createGenerationRunner({ ...config.generation, ...config.media, records, files: storage, media, providers, logger, storeConcurrency: limitConcurrency(config.generation.storeConcurrency), pace: PACE })
+  const runner = createGenerationRunner({ ...config.generation, ...config.media, records, files: storage, media, providers, logger, storeConcurrency: limitConcurrency(config.generation.storeConcurrency), pace: { ...PACE, onRetry: metrics.retried } })
 
   const app = createApp({
     ...config.http,
+    publicUrl: config.generation.publicUrl,
+    metrics,
+    metricsToken: config.metrics.token,
     logger,
     audit,
     verifyToken: tokens.verify,
@@ -129,6 +147,7 @@ export async function createServices(config: Config, logger: Logger, roles: { wo
   let stopWorkers: (timeoutMs: number) => Promise<void> = async () => undefined
   return {
     app,
+    metricsApp: createMetricsApp({ metrics, metricsToken: config.metrics.token, logger }),
     catalog,
     audit,
     stopWaiting: waiter.stop,
@@ -152,67 +171,6 @@ async function connectRedis({ redis: { url, rejectUnauthorized } }: Config, logg
   if (url !== undefined) return (await import('./redis.ts')).createRedis({ url, rejectUnauthorized, logger })
   logger.info('there is no REDIS_URL: what this process learns of providers, no other one hears')
   return undefined
-}
-
-interface WorkerOptions {
-  database: Database
-  queue: Queue
-  storage: Storage
-  logger: Logger
-  startConcurrency: number
-  storeConcurrency: number
-  retentionDays: number
-  isPublic: boolean
-  run: JobHandler<GenerationJob>
-  store: JobHandler<GenerationJob>
-}
-
-/** Bucket first, then one dispatcher a queue; each is woken by the channel that announces its jobs. */
-async function startWorkers({ database, queue, storage, logger, startConcurrency, storeConcurrency, retentionDays, isPublic, run, store }: WorkerOptions): Promise<(timeoutMs: number) => Promise<void>> {
-  const { boss } = queue
-  const stopping = new AbortController()
-  const prepared = prepareBucket(storage, logger, stopping.signal)
-  // A private picture must not reach a bucket that is still public: until that is settled its generation waits.
-  const oncePrepared = (handler: JobHandler<GenerationJob>): JobHandler<GenerationJob> => async (job, context) => (isPublic || (await prepared) ? await handler(job, context) : { afterMs: 0 })
-  const common = { boss, logger, transact: database.transaction }
-  const dispatchers = {
-    [STEPS]: startDispatcher<GenerationJob>({ ...common, queue: STEPS, concurrency: startConcurrency, keyOf: ({ generationId }) => generationId, handler: oncePrepared(run) }),
-    [PICTURES]: startDispatcher<GenerationJob>({ ...common, queue: PICTURES, concurrency: startConcurrency, keyOf: ({ generationId }) => generationId, handler: oncePrepared(run) }),
-    [STORES]: startDispatcher<GenerationJob>({ ...common, queue: STORES, concurrency: storeConcurrency, keyOf: ({ generationId }) => generationId, handler: oncePrepared(store) }),
-    [FILE_DELETIONS]: startDispatcher({ ...common, queue: FILE_DELETIONS, concurrency: 1, keyOf: () => 'all', handler: deleteFilesJob(database, storage, logger) }),
-    [SWEEP]: startDispatcher({ ...common, queue: SWEEP, concurrency: 1, keyOf: () => 'all', handler: sweepJob(database, queue, storage.bucket, logger) }),
-    [LOG_EXPIRY]: startDispatcher({ ...common, queue: LOG_EXPIRY, concurrency: 1, keyOf: () => 'all', handler: expireLogsJob(database, { retentionDays }, logger) }),
-  }
-  const ignore = () => undefined
-  await database.listen(JOBS_CHANNEL, (name) => {
-    for (const [of, dispatcher] of Object.entries(dispatchers)) if (name === of || name === '') dispatcher.wake()
-  })
-  // Whoever is not heard is found by the sweep.
-  await database.listen(PLACES_CHANNEL, () => void queue.wakeWaiting().catch(ignore))
-  await database.listen('darkroom_file_deletions', () => void boss.send(FILE_DELETIONS, {}, { singletonKey: 'all' }).then(dispatchers[FILE_DELETIONS].wake, ignore))
-  await boss.schedule(SWEEP, '* * * * *')
-  await boss.schedule(LOG_EXPIRY, '7 * * * *')
-  return async (timeoutMs) => {
-    stopping.abort()
-    const left = await Promise.all(Object.values(dispatchers).map((dispatcher) => dispatcher.stop(timeoutMs)))
-    if (left.some((count) => count > 0)) logger.warn({ left }, 'jobs were still running at the end: another worker takes them')
-  }
-}
-
-const PREPARE_RETRY_MS = 2000
-
-/** Tries until the bucket is what the configuration says. @returns false when `stopping` ends it before. */
-async function prepareBucket(storage: Storage, logger: Logger, stopping: AbortSignal): Promise<boolean> {
-  while (!stopping.aborted) {
-    try {
-      await storage.prepareBucket()
-      return true
-    } catch (error) {
-      logger.warn({ err: error }, 'the bucket cannot be prepared yet: where it is to be private, no generation is worked on before')
-    }
-    await sleep(PREPARE_RETRY_MS, undefined, { signal: stopping }).catch(() => undefined)
-  }
-  return false
 }
 
 async function readModelsFile(path: string | undefined): Promise<unknown> {

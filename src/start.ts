@@ -4,11 +4,13 @@ import type { AddressInfo } from 'node:net'
 import type { Config } from './config.ts'
 import { answerConnectionErrors } from './http/connection-errors.ts'
 import type { Logger } from './log.ts'
-import { createServices, type Extras } from './services.ts'
+import { createServices, type Extras, type Services } from './services.ts'
 
 export interface RunningService {
   /** Where it listens; undefined for a worker alone. */
   url: string | undefined
+  /** Where a worker alone shows its metrics, if it does. */
+  metricsUrl: string | undefined
   /** Takes no new work, finishes or hands back what runs, within the configured time. Safe to call twice. */
   stop(): Promise<void>
 }
@@ -26,14 +28,15 @@ export async function startService(config: Config, logger: Logger, roles: { web:
   let server: Server | undefined
   try {
     if (roles.worker) await services.startWorkers()
-    if (roles.web) server = await listen(services.app.callback(), config)
+    server = await listenAs(roles, services, config)
   } catch (error) {
     await services.stopWorkers(0)
     await services.stop()
     throw error
   }
-  const url = server && `http://localhost:${(server.address() as AddressInfo).port}`
-  logger.info({ url, web: roles.web, worker: roles.worker }, 'started')
+  const address = server && `http://localhost:${(server.address() as AddressInfo).port}`
+  const [url, metricsUrl] = roles.web ? [address, undefined] : [undefined, address && `${address}/metrics`]
+  logger.info({ url, metricsUrl, web: roles.web, worker: roles.worker }, 'started')
 
   let stopping: Promise<void> | undefined
   const stop = async () => {
@@ -49,19 +52,25 @@ export async function startService(config: Config, logger: Logger, roles: { web:
     await Promise.race([services.stop(), untilThen(deadline)])
     logger.info('stopped')
   }
-  return { url, stop: () => (stopping ??= stop()) }
+  return { url, metricsUrl, stop: () => (stopping ??= stop()) }
 }
 
 function untilThen(deadline: number): Promise<void> {
   return new Promise((resolve) => void setTimeout(resolve, Math.max(0, deadline - Date.now())).unref())
 }
 
-async function listen(handler: Parameters<typeof createServer>[1], config: Config): Promise<Server> {
+/** A web process serves the API. A worker alone serves nothing but its metrics, where it was given a port for them. */
+async function listenAs(roles: { web: boolean }, { app, metricsApp }: Services, { http, metrics }: Config): Promise<Server | undefined> {
+  if (roles.web) return await listen(app.callback(), http.port, http.host)
+  return metrics.port === undefined ? undefined : await listen(metricsApp.callback(), metrics.port, http.host)
+}
+
+async function listen(handler: Parameters<typeof createServer>[1], port: number, host: string | undefined): Promise<Server> {
   const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: RECEIVE_TIMEOUT_MS, requestTimeout: RECEIVE_TIMEOUT_MS, requireHostHeader: false }, handler)
   answerConnectionErrors(server)
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
-    server.listen({ port: config.http.port, ...(config.http.host !== undefined && { host: config.http.host }) }, resolve)
+    server.listen({ port, ...(host !== undefined && { host }) }, resolve)
   })
   return server
 }

@@ -3,26 +3,26 @@ import { z } from 'zod'
 import { AppError, type ErrorDetail } from '../errors.ts'
 import { parseSize, type ImageModelEntry } from './catalog.ts'
 import { fromForm, jsonText, wholeNumber, yesOrNo } from './form-fields.ts'
-import type { ImagePlan } from './image-request.ts'
+import { sizeSchema, type ImagePlan } from './image-request.ts'
 import { checkSize, fitSize } from './image-size.ts'
-import { findModel, MAX_SEED, modelIdSchema, planChain, promptSchema, providerOptionsSchema, refuseIfAny, storableText, supported, toCommonPlan, vendorIdOf, type Chosen, type PlanContext } from './plan.ts'
+import { findModel, MAX_SEED, MEANING, modelIdSchema, planChain, promptSchema, providerOptionsSchema, refuseIfAny, storableText, supported, toCommonPlan, vendorIdOf, type Chosen, type PlanContext } from './plan.ts'
 import { estimateImages, imageTokenPrice } from './price.ts'
 import type { Size } from './provider.ts'
 
 const common = {
-  model: fromForm(modelIdSchema.optional()),
-  userId: fromForm(z.guid('must be a uuid').optional()),
-  providerOptions: z.preprocess(jsonText, fromForm(providerOptionsSchema.optional())),
-  fallback: fromForm(yesOrNo.default(true)),
+  model: fromForm(modelIdSchema.optional()).describe('The id of a model that does such work; the first one that can be used where absent.'),
+  userId: fromForm(z.guid('must be a uuid').optional()).describe(MEANING.userId),
+  providerOptions: fromForm(providerOptionsSchema.optional(), jsonText),
+  fallback: yesOrNo(z.boolean('must be true or false').default(true)).describe(MEANING.fallback),
 }
 
 export const editRequestSchema = z.strictObject({
   ...common,
-  prompt: promptSchema,
-  size: fromForm(z.string().regex(/^[1-9]\d{1,4}x[1-9]\d{1,4}$/, 'must look like 1024x1024').optional()),
-  n: fromForm(wholeNumber('must be a whole number').pipe(z.number().min(1).max(16)).default(1)),
-  seed: fromForm(wholeNumber('must be a whole number').pipe(z.number().min(0).max(MAX_SEED)).optional()),
-  negativePrompt: fromForm(storableText.pipe(z.string().max(4000)).optional()),
+  prompt: promptSchema.describe('What is to be changed, as an instruction.'),
+  size: fromForm(sizeSchema.optional()).describe('Width and height in pixels; as the model makes it of the first picture where absent.'),
+  n: wholeNumber(z.int('must be a whole number').min(1).max(16).default(1)).describe('How many pictures, as many as the model makes at once.'),
+  seed: wholeNumber(z.int('must be a whole number').min(0).max(MAX_SEED).optional()).describe(MEANING.seed),
+  negativePrompt: fromForm(storableText.max(4000).optional()).describe(MEANING.negativePrompt),
 })
 
 export const removeBackgroundRequestSchema = z.strictObject(common)

@@ -1,18 +1,21 @@
 /** Values as forms send them: text where JSON has numbers, and an empty field for one that was left out. */
 import { z } from 'zod'
 
-export const fromForm = <T extends z.ZodType>(schema: T) => z.preprocess((value) => (value === '' ? undefined : value), schema)
+/** What comes as text is turned into what `schema` checks, which alone tells the API's document what may be sent. */
+export const fromForm = <T extends z.ZodType>(schema: T, parse: (text: string) => unknown = (text) => text) =>
+  z.preprocess((value) => (value === '' ? undefined : typeof value === 'string' ? parse(value) : value), schema)
 
-export const wholeNumber = (message: string) => z.union([z.int(message), z.string(message).regex(/^-?\d{1,15}$/, message).transform(Number)])
+/** A number, or its text. */
+export const wholeNumber = <T extends z.ZodType>(schema: T) => fromForm(schema, (text) => (/^-?\d{1,15}$/.test(text) ? Number(text) : text))
 
-export const yesOrNo = z.union([z.boolean(), z.enum(['true', 'false']).transform((word) => word === 'true')])
+/** A boolean, or the word for it. */
+export const yesOrNo = <T extends z.ZodType>(schema: T) => fromForm(schema, (text) => (text === 'true' ? true : text === 'false' ? false : text))
 
-/** JSON in a field; what is none is left for the schema to refuse. */
-export const jsonText = (value: unknown): unknown => {
-  if (typeof value !== 'string') return value
+/** JSON; what is none is left for the schema to refuse. */
+export function jsonText(text: string): unknown {
   try {
-    return JSON.parse(value)
+    return JSON.parse(text)
   } catch {
-    return value
+    return text
   }
 }

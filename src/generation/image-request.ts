@@ -3,23 +3,25 @@ import { z } from 'zod'
 import { AppError } from '../errors.ts'
 import { parseSize, toSizeText, type ImageModelEntry } from './catalog.ts'
 import { checkSize, fitSize } from './image-size.ts'
-import { findModel, MAX_SEED, modelIdSchema, planChain, promptSchema, providerOptionsSchema, refuseIfAny, storableText, supported, toCommonPlan, type Chosen, type CommonPlan, type PlanContext } from './plan.ts'
+import { findModel, MAX_SEED, MEANING, modelIdSchema, planChain, promptSchema, providerOptionsSchema, refuseIfAny, storableText, supported, toCommonPlan, type Chosen, type CommonPlan, type PlanContext } from './plan.ts'
 import type { PictureFit } from './files.ts'
 import { estimateImages, imageTokenPrice } from './price.ts'
 import type { ImageRequest, Size } from './provider.ts'
 
 export const DEFAULT_IMAGE_SIZE = '1024x1024'
 
+export const sizeSchema = z.string().regex(/^[1-9]\d{1,4}x[1-9]\d{1,4}$/, 'must look like 1024x1024')
+
 export const imageRequestSchema = z.strictObject({
-  prompt: promptSchema,
-  model: modelIdSchema.optional(),
-  size: z.string().regex(/^[1-9]\d{1,4}x[1-9]\d{1,4}$/, 'must look like 1024x1024').default(DEFAULT_IMAGE_SIZE),
-  userId: z.guid('must be a uuid').optional(),
-  n: z.int().min(1).max(16).default(1),
-  seed: z.int().min(0).max(MAX_SEED).optional(),
-  negativePrompt: storableText.pipe(z.string().max(4000)).optional(),
+  prompt: promptSchema.describe('What the picture is to show, as long as the model takes it.'),
+  model: modelIdSchema.optional().describe('The id of a model that makes pictures from text; the first of `GET /api/images/models` where absent.'),
+  size: sizeSchema.default(DEFAULT_IMAGE_SIZE).describe('Width and height in pixels. What the model does not make by itself is cut from something larger.'),
+  userId: z.guid('must be a uuid').optional().describe(MEANING.userId),
+  n: z.int().min(1).max(16).default(1).describe('How many pictures, as many as the model makes at once.'),
+  seed: z.int().min(0).max(MAX_SEED).optional().describe(MEANING.seed),
+  negativePrompt: storableText.max(4000).optional().describe(MEANING.negativePrompt),
   providerOptions: providerOptionsSchema.optional(),
-  fallback: z.boolean().default(true),
+  fallback: z.boolean().default(true).describe(MEANING.fallback),
 })
 
 export type ImageRequestInput = z.infer<typeof imageRequestSchema>

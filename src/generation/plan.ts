@@ -48,11 +48,19 @@ export const storableText = z
   .refine((text) => !text.includes('\0'), 'must not contain NUL characters')
   .refine((text) => text.isWellFormed(), 'must be valid Unicode')
 
-export const promptSchema = storableText.transform((text) => text.trim()).pipe(z.string().min(1, 'must not be empty'))
-export const modelIdSchema = storableText.pipe(z.string().min(1).max(200))
+export const promptSchema = storableText.trim().min(1, 'must not be empty')
+export const modelIdSchema = storableText.min(1).max(200)
 /** What every vendor's own range of seeds contains. */
 export const MAX_SEED = 2_147_483_647
-export const providerOptionsSchema = z.record(z.string().max(50), z.record(z.string().max(50), z.unknown()))
+export const providerOptionsSchema = z.record(z.string().max(50), z.record(z.string().max(50), z.unknown())).describe('Settings of one vendor alone, by the id of its provider. What the chosen provider does not know is refused; those of other providers are passed over.')
+
+/** What fields mean that several requests have: told by the API's own document. */
+export const MEANING = {
+  userId: 'Your own id, or nothing: another user’s is refused.',
+  seed: 'The same seed makes much the same thing again, where the model knows seeds.',
+  negativePrompt: 'What is to be left out, where the model can be told.',
+  fallback: 'Whether another model of the chain may do the work when this one surely took nothing.',
+}
 
 /** @throws {AppError} `invalid_request` when the catalog has no such model of the kind. */
 export function findModel<K extends Kind>(id: string | undefined, kind: K, catalog: Catalog): Extract<Model, { kind: K }> {

@@ -17,6 +17,8 @@ export const isPassing = (error: unknown): error is AppError => error instanceof
 export interface Pace {
   minTimeoutMs: number
   maxTimeoutMs: number
+  /** Called whenever something is tried again. */
+  onRetry?: (what: 'provider call' | 'step' | 'write') => void
 }
 
 /**
@@ -28,6 +30,7 @@ export async function callProvider<T>(call: () => Promise<T>, options: { stoppin
   const callUnlessStopping = () => {
     // The pause before this try may have outlasted the process's time.
     if (lastError !== undefined && options.stopping.aborted) throw lastError
+    if (lastError !== undefined) options.pace.onRetry?.('provider call')
     return call().catch((error: unknown) => {
       lastError = error
       throw error
@@ -51,7 +54,7 @@ export function isWorthRepeating(error: unknown): error is ProviderError {
 
 /** Tries a step of ours three times while its failure may pass. Such a step must be safe to repeat. */
 export async function tryStep<T>(step: () => Promise<T>, options: { stopping: AbortSignal; pace: Pace }): Promise<T> {
-  return await pRetry(step, { retries: STORE_TRIES - 1, ...toDelays(options.pace), shouldRetry: ({ error }) => isPassing(error) && !options.stopping.aborted })
+  return await pRetry(counted(step, 'step', options.pace), { retries: STORE_TRIES - 1, ...toDelays(options.pace), shouldRetry: ({ error }) => isPassing(error) && !options.stopping.aborted })
 }
 
 /**
@@ -59,12 +62,22 @@ export async function tryStep<T>(step: () => Promise<T>, options: { stopping: Ab
  * is stopping, for as long as that is let live. Ends with the last error at `until`.
  */
 export async function untilWritten<T>(write: () => Promise<T>, options: { until: Date; pace: Pace; onFailure: (error: unknown) => void }): Promise<T> {
-  return await pRetry(write, {
+  return await pRetry(counted(write, 'write', options.pace), {
     retries: Number.POSITIVE_INFINITY,
     ...toDelays(options.pace),
     maxRetryTime: Math.max(0, options.until.getTime() - Date.now()),
     onFailedAttempt: ({ error }) => options.onFailure(error),
   })
+}
+
+/** Tells of every time but the first. */
+function counted<T>(task: () => Promise<T>, what: 'step' | 'write', { onRetry }: Pace): () => Promise<T> {
+  let isFirst = true
+  return () => {
+    if (!isFirst) onRetry?.(what)
+    isFirst = false
+    return task()
+  }
 }
 
 const toDelays = ({ minTimeoutMs, maxTimeoutMs }: Pace) => ({ minTimeout: minTimeoutMs, maxTimeout: maxTimeoutMs, randomize: true })

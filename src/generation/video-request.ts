@@ -4,7 +4,7 @@ import type { ErrorDetail } from '../errors.ts'
 import type { VideoModelEntry } from './catalog.ts'
 import type { PictureFit } from './files.ts'
 import { fromForm, jsonText, wholeNumber, yesOrNo } from './form-fields.ts'
-import { findModel, MAX_SEED, modelIdSchema, promptSchema, providerOptionsSchema, planChain, refuseIfAny, toCommonPlan, type Chosen, type CommonPlan, type PlanContext } from './plan.ts'
+import { findModel, MAX_SEED, MEANING, modelIdSchema, promptSchema, providerOptionsSchema, planChain, refuseIfAny, toCommonPlan, type Chosen, type CommonPlan, type PlanContext } from './plan.ts'
 import { estimateVideo, videoTokenPrice } from './price.ts'
 import type { Warning } from './provider.ts'
 
@@ -13,16 +13,16 @@ const DURATION = { min: 2, max: 10, default: 5 }
 export const ASPECT_RATIOS = ['16:9', '9:16', '1:1'] as const
 
 export const videoRequestSchema = z.strictObject({
-  prompt: promptSchema,
-  model: fromForm(modelIdSchema.optional()),
-  duration: fromForm(wholeNumber('must be a whole number of seconds').pipe(z.number().min(DURATION.min, `must be at least ${DURATION.min} seconds`).max(DURATION.max, `must be at most ${DURATION.max} seconds`)).optional()),
-  aspectRatio: fromForm(z.enum(ASPECT_RATIOS, `must be one of ${ASPECT_RATIOS.join(', ')}`).default('16:9')),
-  resolution: fromForm(z.string().max(20).optional()),
-  seed: fromForm(wholeNumber('must be a whole number').pipe(z.number().min(0).max(MAX_SEED)).optional()),
-  generateAudio: fromForm(yesOrNo.optional()),
-  userId: fromForm(z.guid('must be a uuid').optional()),
-  providerOptions: z.preprocess(jsonText, fromForm(providerOptionsSchema.optional())),
-  fallback: fromForm(yesOrNo.default(true)),
+  prompt: promptSchema.describe('What the video is to show, as long as the model takes it.'),
+  model: fromForm(modelIdSchema.optional()).describe('The id of a model that makes videos; the first of `GET /api/videos/models` where absent.'),
+  duration: wholeNumber(z.int('must be a whole number of seconds').min(DURATION.min, `must be at least ${DURATION.min} seconds`).max(DURATION.max, `must be at most ${DURATION.max} seconds`).optional()).describe('Seconds, as the model can; its usual length where absent.'),
+  aspectRatio: fromForm(z.enum(ASPECT_RATIOS, `must be one of ${ASPECT_RATIOS.join(', ')}`).default('16:9')).describe('Width to height.'),
+  resolution: fromForm(z.string().max(20).optional()).describe('Such as `720p`: one of the model’s, its usual one where absent.'),
+  seed: wholeNumber(z.int('must be a whole number').min(0).max(MAX_SEED).optional()).describe(MEANING.seed),
+  generateAudio: yesOrNo(z.boolean('must be true or false').optional()).describe('Whether the video has sound, where the model makes it.'),
+  userId: fromForm(z.guid('must be a uuid').optional()).describe(MEANING.userId),
+  providerOptions: fromForm(providerOptionsSchema.optional(), jsonText),
+  fallback: yesOrNo(z.boolean('must be true or false').default(true)).describe(MEANING.fallback),
   /** A form without a file sends its field empty; a file is no field. */
   image: fromForm(z.undefined('must be a file')),
 })

@@ -18,14 +18,14 @@ const MAX_DAYS = 3650
 /** A week: long enough to bring a new key to every server. */
 const MAX_OVERLAP_MINUTES = 10_080
 
-const newKeySchema = z.strictObject({
-  name: z.string().trim().min(1).max(100).refine((name) => !name.includes('\0') && name.isWellFormed(), 'must be plain text'),
-  scopes: z.array(z.enum(SCOPES)).min(1).max(SCOPES.length).transform((scopes) => [...new Set(scopes)]).default([...SCOPES]),
-  expiresInDays: z.int().min(1).max(MAX_DAYS).optional(),
-  signedOnly: z.boolean().default(false),
+export const newKeySchema = z.strictObject({
+  name: z.string().trim().min(1).max(100).refine((name) => !name.includes('\0') && name.isWellFormed(), 'must be plain text').describe('What you know it by.'),
+  scopes: z.array(z.enum(SCOPES)).min(1).max(SCOPES.length).default([...SCOPES]).describe('What it may do.'),
+  expiresInDays: z.int().min(1).max(MAX_DAYS).optional().describe('After which it ends; never where absent.'),
+  signedOnly: z.boolean().default(false).describe('Whether it may only sign requests, and never be sent itself.'),
 })
 
-const rotationSchema = z.strictObject({ overlapMinutes: z.int().min(0).max(MAX_OVERLAP_MINUTES) })
+export const rotationSchema = z.strictObject({ overlapMinutes: z.int().min(0).max(MAX_OVERLAP_MINUTES).describe('How long the old key works on beside the new one.') })
 
 /** For the user in person: no key may make, see or end keys (see route-scopes.ts). */
 export function apiKeyRoutes({ authenticate, apiKeys, maxJsonBytes }: ApiKeyRoutesOptions): Router {
@@ -47,7 +47,7 @@ export function apiKeyRoutes({ authenticate, apiKeys, maxJsonBytes }: ApiKeyRout
     // Whoever signs in anew is another user then, and nobody could ever end the key.
     if (userOf(ctx).isAnonymous) throw new AppError('forbidden', 'Anonymous users cannot have API keys. Sign up first.')
     ctx.status = 201
-    ctx.body = toNewKeyResponse(await apiKeys.create(userOf(ctx).id, input))
+    ctx.body = toNewKeyResponse(await apiKeys.create(userOf(ctx).id, { ...input, scopes: [...new Set(input.scopes)] }))
   })
 
   router.post('/:id/rotate', ...json, async (ctx) => {

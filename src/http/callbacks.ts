@@ -3,7 +3,6 @@
  * is never believed, only looked up: it hurries the next look at the operation, and names it where the answer to the paid
  * call was lost.
  */
-import { timingSafeEqual } from 'node:crypto'
 import { bodyParser } from '@koa/bodyparser'
 import Router from '@koa/router'
 import { z } from 'zod'
@@ -11,6 +10,7 @@ import { AppError } from '../errors.ts'
 import { modelOf } from '../generation/prepare-call.ts'
 import type { Provider } from '../generation/provider.ts'
 import type { Records } from '../generation/records.ts'
+import { isSameSecret } from './is-same-secret.ts'
 
 export interface CallbackRoutesOptions {
   records: Records
@@ -34,7 +34,7 @@ export function callbackRoutes({ records, providers, hurryGeneration }: Callback
     const address = addressSchema.safeParse(ctx.params)
     const work = address.success ? await records.findWork(address.data.generationId) : undefined
     const submission = address.success ? work?.submissions[address.data.index] : undefined
-    if (!address.success || !work || !isSame(submission?.callbackToken, address.data.token)) throw unknownAddress()
+    if (!address.success || !work || !isSameSecret(submission?.callbackToken, address.data.token)) throw unknownAddress()
     const operation = modelOf(work.plan, providers.get(work.plan.provider))?.parseCallback?.(ctx.request.body)
     if (!operation) throw new AppError('invalid_request', 'This callback could not be read.')
     await records.saveTold(work.id, address.data.index, operation)
@@ -47,8 +47,3 @@ export function callbackRoutes({ records, providers, hurryGeneration }: Callback
 }
 
 const unknownAddress = () => new AppError('not_found', 'There is nothing to call back here.')
-
-function isSame(known: string | undefined, given: string): boolean {
-  const [a, b] = [Buffer.from(known ?? ''), Buffer.from(given)]
-  return a.length === b.length && timingSafeEqual(a, b)
-}

@@ -35,9 +35,9 @@ const MAX_LINK_CHARACTERS = 8192
 /** Files at our addresses never change; a link may die, but what was saved of it stays right. */
 const CACHE_SECONDS = 3600
 
-const querySchema = z.strictObject({
-  url: z.string().min(1, 'is missing').max(MAX_LINK_CHARACTERS, `may have at most ${MAX_LINK_CHARACTERS} characters`),
-  filename: z.string().optional(),
+export const downloadSchema = z.strictObject({
+  url: z.string().min(1, 'is missing').max(MAX_LINK_CHARACTERS, `may have at most ${MAX_LINK_CHARACTERS} characters`).describe('A link to our bucket, a path in your own folder of it, or a provider’s link.'),
+  filename: z.string().optional().describe('What the browser is to save it as; its ending is set right.'),
 })
 
 export function downloadRoutes({ authenticate, logger, download: options }: DownloadRoutesOptions): Router {
@@ -46,7 +46,7 @@ export function downloadRoutes({ authenticate, logger, download: options }: Down
   router.use(authenticate)
 
   router.get('/', async (ctx) => {
-    const { url, filename } = parseInput(querySchema, { ...ctx.query })
+    const { url, filename } = parseInput(downloadSchema, { ...ctx.query })
     const { id: userId } = ctx.state.user as AuthenticatedUser
     const transfer = startTransfer(ctx, takePlace(userId), options)
     try {

@@ -27,11 +27,11 @@ export interface GenerationRoutesOptions {
 
 const MAX_PAGE = 100
 
-const listSchema = z.strictObject({
-  limit: z.string().regex(/^\d{1,3}$/, 'must be a number').transform(Number).pipe(z.number().min(1).max(MAX_PAGE)).default(20),
-  cursor: z.string().max(200).optional(),
-  status: z.enum(GENERATION_STATUSES).optional(),
-  kind: z.enum(['image', 'video']).optional(),
+export const listSchema = z.strictObject({
+  limit: z.preprocess((text) => (/^\d{1,3}$/.test(String(text)) ? Number(text) : text), z.int('must be a number').min(1).max(MAX_PAGE).default(20)).describe('How many at most.'),
+  cursor: z.string().max(200).optional().describe('The `nextCursor` of the page before.'),
+  status: z.enum(GENERATION_STATUSES).optional().describe('Only those of this status.'),
+  kind: z.enum(['image', 'video']).optional().describe('Only those of this kind.'),
 })
 
 export function generationRoutes(options: GenerationRoutesOptions): Router {

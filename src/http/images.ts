@@ -28,10 +28,10 @@ export interface ImageRoutesOptions extends GenerateOptions {
   maxUploads: number
 }
 
-const testRequestSchema = z.strictObject({ prompt: z.string().trim().min(1).max(4000) })
+export const testRequestSchema = z.strictObject({ prompt: z.string().trim().min(1).max(4000).describe('Anything: nothing is made of it.') })
 
 /** More than any vendor takes; the model's own limit is told apart. */
-const MAX_EDIT_IMAGES = 16
+export const MAX_EDIT_IMAGES = 16
 
 const PROBE_TIMEOUT_MS = 15_000
 

@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto'
 import Router from '@koa/router'
 import type { Middleware } from 'koa'
 import type { Catalog, Model } from '../generation/catalog.ts'
 import { chainOf, vendorIdOf, type PlanContext, type StandIns } from '../generation/plan.ts'
 import type { Provider, Task } from '../generation/provider.ts'
+import { answerTagged, toETag } from './etag.ts'
 
 export interface ModelRoutesOptions {
   authenticate: Middleware
@@ -18,13 +18,7 @@ export function modelRoutes(options: ModelRoutesOptions): Router {
   router.use(options.authenticate)
   router.get('/', (ctx) => {
     const body = JSON.stringify({ models: [...options.catalog.list(), ...options.catalog.open()].map((model) => toModelResponse(model, options)) })
-    const etag = `"${createHash('sha256').update(body).digest('base64url').slice(0, 27)}"`
-    ctx.set('ETag', etag)
-    ctx.set('Cache-Control', 'private, no-cache')
-    // Koa's own check takes the no-cache that fetch adds to such a request for a wish to have it all again.
-    if (ctx.get('If-None-Match').split(/\s*,\s*/).includes(etag)) return void (ctx.status = 304)
-    ctx.type = 'application/json'
-    ctx.body = body
+    answerTagged(ctx, { body, etag: toETag(body), type: 'application/json', cacheControl: 'private, no-cache' })
   })
   return router
 }

@@ -1,5 +1,4 @@
 /** OAuth 2.0 for API keys: the client credentials grant of RFC 6749, and the public keys of the tokens (RFC 7517). */
-import { createHash } from 'node:crypto'
 import { bodyParser } from '@koa/bodyparser'
 import Router from '@koa/router'
 import type { JWK } from 'jose'
@@ -9,6 +8,7 @@ import { KEY_SET_MAX_AGE_SECONDS, type AccessTokens } from '../keys/access-token
 import type { KnownKey } from '../keys/api-key.ts'
 import type { KeyAccess } from '../keys/identify.ts'
 import { isScope, type Scope } from '../keys/scopes.ts'
+import { answerTagged, toETag } from './etag.ts'
 import { toAppError } from './request-context.ts'
 import { onlyHeader } from './single-header.ts'
 
@@ -48,12 +48,7 @@ export function oauthRoutes({ keyAccess, accessTokens, signingKeys }: OAuthRoute
 
   router.get('/.well-known/jwks.json', async (ctx) => {
     const body = JSON.stringify({ keys: await signingKeys.publicKeys() })
-    const etag = `"${createHash('sha256').update(body).digest('base64url').slice(0, 27)}"`
-    ctx.set('ETag', etag)
-    ctx.set('Cache-Control', `public, max-age=${KEY_SET_MAX_AGE_SECONDS}`)
-    if (ctx.get('If-None-Match').split(/\s*,\s*/).includes(etag)) return void (ctx.status = 304)
-    ctx.type = 'application/json'
-    ctx.body = body
+    answerTagged(ctx, { body, etag: toETag(body), type: 'application/json', cacheControl: `public, max-age=${KEY_SET_MAX_AGE_SECONDS}` })
   })
 
   return router

@@ -40,6 +40,7 @@ async function take(ctx: Context, limits: RateLimits, name: LimitName, key: stri
   if (!verdict) return
   tell(ctx, verdict)
   if (verdict.isAllowed) return
+  ctx.state.limit = `rate_${name}`
   throw new AppError('rate_limited', `Too many ${WHAT[name]}: ${verdict.limit} in ${verdict.windowSeconds} seconds are allowed. Try again in ${verdict.resetSeconds} seconds.`, { retryAfterSeconds: verdict.resetSeconds })
 }
 

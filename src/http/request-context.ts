@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import Koa, { HttpError, type Context, type Middleware } from 'koa'
 import { AppError, errorCodes, type ErrorCode } from '../errors.ts'
 import type { Logger } from '../log.ts'
+import type { Metrics } from '../metrics/metrics.ts'
 import type { AuthenticatedUser } from './authenticate.ts'
 
 /** What callers may send as their own id: enough for UUIDs and trace ids, nothing that could forge a log line. */
@@ -19,10 +20,16 @@ export interface ErrorBody {
   generationId?: string
 }
 
+/** Of the end of an answer: both logs, uploads, whoever waits, and the five of a pipeline. Node warns from the eleventh on. */
+const MAX_LISTENERS = 20
+
+type RequestMetrics = Pick<Metrics, 'httpRequest' | 'limitHit'>
+
 /** Sets `ctx.state.requestId` and answers whatever is thrown further in. */
-export function requestContext(logger: Logger): Middleware {
+export function requestContext(logger: Logger, metrics?: RequestMetrics): Middleware {
   return async (ctx, next) => {
     const startedAt = performance.now()
+    ctx.res.setMaxListeners(MAX_LISTENERS)
     const given = ctx.get('X-Request-Id')
     const requestId = REQUEST_ID.test(given) ? given : `req_${randomBytes(12).toString('base64url')}`
     ctx.state.requestId = requestId
@@ -37,7 +44,11 @@ export function requestContext(logger: Logger): Middleware {
       ctx.state.failure = failure
       answerFailure(ctx, failure)
     }
-    onceSent(ctx, () => logRequest(logger, ctx, { requestId, durationMs: performance.now() - startedAt }))
+    onceSent(ctx, () => {
+      const durationMs = performance.now() - startedAt
+      logRequest(logger, ctx, { requestId, durationMs })
+      if (metrics) measureRequest(metrics, ctx, durationMs)
+    })
   }
 }
 
@@ -104,6 +115,24 @@ export function routeOf(ctx: Context): string {
 /** The status as the log knows it, once the answer was sent or the client is gone. */
 export const sentStatus = (ctx: Context): number => (ctx.res.writableFinished ? ctx.status : CLIENT_CLOSED_REQUEST)
 
+/** An answer that began early counts as what it said in the end. */
+function statusClassOf(ctx: Context): string {
+  const { status } = (ctx.state.failure as AppError | undefined) ?? ctx
+  return ctx.res.writableFinished ? `${Math.floor(status / 100)}xx` : 'aborted'
+}
+
+/** Limits of this service; a provider's own are its business. */
+const LIMIT_CODES: readonly ErrorCode[] = ['rate_limited', 'too_many_open', 'quota_reached', 'budget_reached']
+
+function measureRequest(metrics: RequestMetrics, ctx: Context, durationMs: number): void {
+  metrics.httpRequest({ method: ctx.method, route: routeOf(ctx), status: statusClassOf(ctx), seconds: durationMs / 1000 })
+  const failure = ctx.state.failure as AppError | undefined
+  if (failure && LIMIT_CODES.includes(failure.code)) metrics.limitHit((ctx.state.limit as string | undefined) ?? failure.code)
+}
+
+/** What machines ask every few seconds. */
+const QUIET_ROUTES = /^\/(health|metrics)/
+
 function logRequest(logger: Logger, ctx: Context, { requestId, durationMs }: { requestId: string; durationMs: number }): void {
   // An answer that began early fails in its body, after the status was sent.
   const failure = ctx.state.failure as AppError | undefined
@@ -120,7 +149,7 @@ function logRequest(logger: Logger, ctx: Context, { requestId, durationMs }: { r
     ...(failure && { code: failure.code }),
   }
   if (failure && errorCodes[failure.code] >= 500) logger.error({ ...line, err: failure }, 'request')
-  else if (route.startsWith('/health')) logger.debug(line, 'request')
+  else if (QUIET_ROUTES.test(route)) logger.debug(line, 'request')
   else logger.info(line, 'request')
 }
 

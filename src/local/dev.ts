@@ -54,6 +54,7 @@ function banner({ facts, notes, storageDirectory: files }: Stack): string {
     '  Darkroom is ready.',
     '',
     `  API              ${facts.API_URL}`,
+    `  its docs         ${facts.API_URL}/docs`,
     `  Supabase         ${facts.SUPABASE_URL}`,
     `  publishable key  ${facts.SUPABASE_PUBLISHABLE_KEY}`,
     `  secret key       ${facts.SUPABASE_SECRET_KEY}`,

@@ -42,6 +42,8 @@ const KINDS: Readonly<Record<string, MediaKind>> = {
   'audio/ogg; codecs=opus': OGG,
 }
 
+export const MEDIA_KINDS: readonly MediaKind[] = Object.values(KINDS)
+
 /** @param sample the file's beginning. @returns undefined for what is not on the list. */
 export async function mediaKindOf(sample: Uint8Array): Promise<MediaKind | undefined> {
   const type = await fileTypeFromBuffer(sample)

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import type { VideoBehaviour } from '../simulator/modelark-video-words.ts'
+import { findFreePort } from '../../src/local/ports.ts'
 import { eventually, startTestService, type TestService } from '../support/service.ts'
 import { deletionsAreDue, signUp, sql, storedFiles } from '../support/supabase.ts'
 
@@ -152,7 +153,8 @@ describe('a provider that is too busy for a video', () => {
 describe('callbacks', () => {
   let service: TestService
   before(async () => {
-    const port = 40_000 + Math.floor(Math.random() * 10_000)
+    // Below what the system gives to outgoing connections.
+    const port = await findFreePort(10_000 + Math.floor(Math.random() * 9000))
     service = await startTestService({ simulator: { callbacks: true }, env: { PORT: String(port), PUBLIC_URL: `http://127.0.0.1:${port}`, CHECK_SECONDS: '60', MAX_CHECK_SECONDS: '60' } })
   })
   after(() => service.close())

@@ -56,7 +56,11 @@ export async function startTestService(options: TestServiceOptions = {}): Promis
     ...options.env,
   }
   const config = loadConfig(env, { providers: providerSettings, local: options.local ?? false })
-  const service = await startService(config, logger, { web: true, worker: options.worker ?? true }, options.extras)
+  // Whoever cannot start must not hold up the end of its test.
+  const service = await startService(config, logger, { web: true, worker: options.worker ?? true }, options.extras).catch(async (error: unknown) => {
+    await simulator.close()
+    throw error
+  })
   const url = service.url!
   const request: TestService['request'] = (path, { user, ...init } = {}) => {
     const headers = new Headers(init.headers)
