@@ -80,6 +80,8 @@ export async function createServices(config: Config, logger: Logger, roles: { we
   const database = createDatabase({ ...config.database, logger })
   await checkSchema(database.query)
   const { places, limits } = config.generation
+  const audit = createAudit({ ...config.audit, masterKeys: config.masterKeys, store: createRequestLogs(database), logger })
+  if (!audit.keepsPayloads) logger[config.local ? 'info' : 'warn']('there is no STORAGE_MASTER_KEY: the audit log keeps nothing of what requests say, and whoever reads the database can sign as its API keys')
   const metrics = createMetrics({
     isOn: config.metrics.token !== undefined,
     version: packageJson.version,
@@ -87,6 +89,7 @@ export async function createServices(config: Config, logger: Logger, roles: { we
     // One of an open catalog may have any name.
     isKnownModel: (id) => listed.has(id),
     providers: [...all.keys()],
+    readAudit: audit.stats,
     readQueues: createQueueState(database, [STEPS, PICTURES, STORES, FILE_DELETIONS, SWEEP, LOG_EXPIRY]),
   })
   const queue = await startQueue(database, logger, { supervise: roles.worker, places })
@@ -100,8 +103,6 @@ export async function createServices(config: Config, logger: Logger, roles: { we
   const ownNonces = createMemoryNonces(config.apiKeys.nonces)
   const nonces = redis ? createSharedNonces(redis.client, ownNonces) : ownNonces
   const apiAccess = await createApiAccess({ ...config.apiKeys, masterKeys: config.masterKeys.map(({ key }) => key), database, logger, nonces })
-  const audit = createAudit({ ...config.audit, masterKeys: config.masterKeys, store: createRequestLogs(database), logger })
-  if (!audit.keepsPayloads) logger[config.local ? 'info' : 'warn']('there is no STORAGE_MASTER_KEY: the audit log keeps nothing of what requests say, and whoever reads the database can sign as its API keys')
   const guard = createGuardedFetch({ timeoutMs: config.media.downloadTimeoutMs, onRefused: ({ host, reason, onBehalfOf }) => audit.security('address_refused', { ...onBehalfOf, reason: `${reason}: ${host}` }) })
   const media = createMedia(guard, { ...config.media, maxBytes: config.media.maxImageBytes, maxPixels: config.media.maxImagePixels, timeoutMs: config.media.downloadTimeoutMs })
   // A guard of its own: what users do not read on must not hold up what is stored.

@@ -11,8 +11,8 @@ import { createRowQueue, type RowCounts, type WaitingRow } from './row-queue.ts'
 import { createSecurityCap } from './security-cap.ts'
 
 export interface AuditStats extends RowCounts {
-  /** Security events, those that were left out too. */
-  security: number
+  /** Security events by their names, those that were left out too. */
+  security: Readonly<Record<string, number>>
   /** Events and refusals without a row of their own, because there were too many in one minute. */
   omitted: number
 }
@@ -53,15 +53,16 @@ const MAX_REASON = 300
 export function createAudit(options: AuditOptions): Audit {
   const [current, ...older] = options.masterKeys
   const envelope = current && createEnvelope([current, ...older])
-  const counts = { security: 0, omitted: 0 }
+  const security: Record<string, number> = {}
+  let omittedCount = 0
   const queue = createRowQueue({ ...options, toRow })
   const cap = createSecurityCap<AuditEntry>({ perMinute: options.securityPerMinute, minuteMs: options.minuteMs, onOmitted: tellOmitted })
 
   function add(entry: AuditEntry): void {
     const level = levelOf(entry)
-    if (level === 'security') counts.security++
+    if (entry.event !== undefined) security[entry.event] = (security[entry.event] ?? 0) + 1
     const isStrangersRefusal = entry.userId === undefined && (entry.status ?? 0) >= 400
-    if ((level === 'security' || isStrangersRefusal) && !cap.take(`${entry.event} ${entry.errorCode}`, entry)) return void counts.omitted++
+    if ((level === 'security' || isStrangersRefusal) && !cap.take(`${entry.event} ${entry.errorCode}`, entry)) return void omittedCount++
     queue.add(level, () => toWaiting(entry))
   }
 
@@ -96,7 +97,7 @@ export function createAudit(options: AuditOptions): Audit {
       }
     },
     security: (event, about) => add({ ...about, event }),
-    stats: () => ({ ...queue.counts(), ...counts }),
+    stats: () => ({ ...queue.counts(), security: { ...security }, omitted: omittedCount }),
     async stop(timeoutMs = STOP_MS) {
       cap.end()
       await queue.stop(timeoutMs)

@@ -4,6 +4,7 @@
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { ErrorCode } from '../errors.ts'
+import type { AuditStats } from '../audit/audit.ts'
 import type { QueueState } from '../jobs/queue-state.ts'
 
 /** A generation that has come to an end. */
@@ -55,6 +56,8 @@ export interface MetricsOptions {
   providers: readonly string[]
   /** What the database tells; undefined when it cannot be asked. */
   readQueues: () => Promise<QueueState | undefined>
+  /** What became of the audit log's rows so far. */
+  readAudit: () => AuditStats
 }
 
 const REQUEST_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900]
@@ -69,6 +72,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const registry = new Registry()
   const counters = createCounters(registry)
   const queues = createQueueGauges(registry)
+  countAudit(registry, options.readAudit)
   const [whats, limits] = [boundedNames(), boundedNames()]
   new Gauge({ name: 'darkroom_info', help: 'The version and the role of this process.', labelNames: ['version', 'role'], registers: [registry] }).set({ version: options.version, role: options.role }, 1)
   if (options.isOn) collectDefaultMetrics({ register: registry })
@@ -122,6 +126,24 @@ function createCounters(registry: Registry) {
     retries: counter('retries_total', 'What was tried again after a failure that may pass.', ['what']),
     limits: counter('limits_hit_total', 'Requests that were refused because of a limit.', ['limit']),
   }
+}
+
+/** Counted where it happens, and only read here. */
+function countAudit(registry: Registry, read: () => AuditStats): void {
+  const counter = <Label extends string>(name: string, help: string, label: Label, counts: (stats: AuditStats) => Readonly<Record<string, number>>) =>
+    new Counter({
+      name: `darkroom_${name}`,
+      help,
+      labelNames: [label],
+      registers: [registry],
+      collect() {
+        this.reset()
+        for (const [value, count] of Object.entries(counts(read()))) this.inc({ [label]: value } as Record<Label, string>, count)
+      },
+    })
+  counter('audit_rows_total', 'Rows of the audit log. omitted: counted in the row of another one; dropped: nobody will see them.', 'outcome', ({ written, omitted, dropped }) => ({ written, omitted, dropped }))
+  counter('audit_payloads_dropped_total', 'Bodies that were left out of rows, since too many waited.', 'reason', ({ payloadsDropped }) => ({ queue_full: payloadsDropped }))
+  counter('security_events_total', 'Refused tokens, signatures, replays, accesses and addresses.', 'event', ({ security }) => security)
 }
 
 function createQueueGauges(registry: Registry) {

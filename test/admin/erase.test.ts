@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, before, describe, test } from 'node:test'
+import { makeKey } from '../support/api-keys.ts'
 import { logRowOf, logRows, makeMasterKey, runAdmin } from '../support/audit.ts'
 import { startLine } from '../support/outage.ts'
 import { eventually, startTestService, type TestService } from '../support/service.ts'
 import { deletionsAreDue, signUp, sql, storedFiles, supabase, type TestUser } from '../support/supabase.ts'
 
 const key = makeMasterKey('first')
+
+const ALL = ['darkroom.accounts', 'darkroom.api_keys', 'darkroom.idempotency_keys', 'darkroom.request_logs', 'darkroom.request_payloads', 'darkroom.spending', 'public.generations', 'public.images', 'public.prompts', 'public.usage_ledger', 'public.videos']
 
 describe('npm run admin -- erase', () => {
   let service: TestService
@@ -18,6 +21,7 @@ describe('npm run admin -- erase', () => {
   /** Pictures, a video, a key of idempotency, calls that were refused. */
   async function live(user: TestUser): Promise<void> {
     const id = `erase-${user.id}`
+    await makeKey(service.url, user)
     for (const prompt of ['A cat', 'A dog']) assert.equal((await service.generate(user, { prompt, n: 1 }, { 'idempotency-key': prompt.replace(' ', '-') })).status, 200)
     assert.equal((await service.generateVideo(user, { prompt: 'A bird' })).status, 200)
     assert.equal((await service.generate(user, { prompt: '' }, { 'x-request-id': id })).status, 400)
@@ -37,14 +41,14 @@ describe('npm run admin -- erase', () => {
     await live(gone)
     await live(stays)
     const files = await storedFiles(stays.id)
-    assert.deepEqual(await traces(gone), ['darkroom.idempotency_keys', 'darkroom.request_logs', 'darkroom.request_payloads', 'public.generations', 'public.images', 'public.prompts', 'public.videos'])
+    assert.deepEqual(await traces(gone), ALL)
     const run = await runAdmin(['erase', gone.id.toUpperCase()])
     assert.equal(run.code, 0, run.errors)
     const [told] = run.lines as [{ user: string; rows: Record<string, number>; files: object }]
-    assert.deepEqual({ ...told }, { user: gone.id, rows: { prompts: 3, generations: 3, images: 2, videos: 1, idempotency_keys: 2, request_logs: 4, request_payloads: 4 }, files: { found: 5, left: 0, lookedAtAgain: 0 } })
+    assert.deepEqual({ ...told }, { user: gone.id, rows: { prompts: 3, generations: 3, images: 2, videos: 1, usage_ledger: 12, accounts: 1, api_keys: 1, idempotency_keys: 2, request_logs: 5, request_payloads: 5, spending: 1 }, files: { found: 5, left: 0, lookedAtAgain: 0 } })
     assert.deepEqual(await traces(gone), [])
     assert.deepEqual(await storedFiles(gone.id), [])
-    assert.equal((await traces(stays)).length, 7)
+    assert.deepEqual(await traces(stays), ALL)
     assert.deepEqual(await storedFiles(stays.id), files)
     assert.equal(files.length, 5)
     const again = await runAdmin(['erase', gone.id])

@@ -6,6 +6,7 @@ import sharp from 'sharp'
 import { createEnvelope } from '../../src/audit/envelope.ts'
 import { startModelArkSimulator } from '../simulator/modelark.ts'
 import { dumpAuditLog, logRowOf, logRows, makeMasterKey, payloadOf, type LogRow } from '../support/audit.ts'
+import { makeKey, sendRaw, sign } from '../support/api-keys.ts'
 import { startLine, type Line } from '../support/outage.ts'
 import { startProcess } from '../support/process.ts'
 import { eventually, startTestService, toForm, type TestService } from '../support/service.ts'
@@ -43,7 +44,7 @@ describe('every call of the API', () => {
     const answer = JSON.parse(body) as { generationId: string; costMicros: number }
     const { id, created_at: at, latency_ms: latency, response_bytes: size, ...told } = row
     assert.deepEqual(told, {
-      level: 'info', event: null, reason: null, omitted: null, request_id: row.request_id, user_id: user.id, auth_method: 'token', ip: '127.0.0.1', method: 'POST',
+      level: 'info', event: null, reason: null, omitted: null, request_id: row.request_id, user_id: user.id, auth_method: 'token', api_key_id: null, ip: '127.0.0.1', method: 'POST',
       route: '/api/images/generate', status: 200, error_code: null, request_bytes: String(JSON.stringify(sent).length), generation_id: answer.generationId,
       model: 'seedream-4-0-250828', kind: 'image', cost_micros: String(answer.costMicros),
     })
@@ -138,6 +139,50 @@ describe('every call of the API', () => {
       assert.match(row.reason!, reason)
       assert.equal(await payloadOf(row.id), undefined)
     }
+  })
+
+  test('by a key, a signature or a token for a key tells which key', async () => {
+    const made = await makeKey(service.url, user)
+    const form = new URLSearchParams({ grant_type: 'client_credentials', client_id: made.id, client_secret: made.key })
+    const token = await call('/oauth/token', { method: 'POST', body: form })
+    assert.deepEqual([token.row.route, token.row.status, token.row.user_id, token.row.auth_method, token.row.api_key_id], ['/oauth/token', 200, user.id, 'oauth', made.id])
+    assert.deepEqual(await decrypt(token.row), { body: { grant_type: 'client_credentials', client_id: made.id, client_secret: '[removed]' } })
+    const { access_token: accessToken } = JSON.parse(token.body) as { access_token: string }
+    for (const [method, authorization] of [['key', made.key], ['oauth', accessToken]] as const) {
+      const { row } = await call('/api/models', { headers: { authorization: `Bearer ${authorization}` } })
+      assert.deepEqual([row.user_id, row.auth_method, row.api_key_id, row.level], [user.id, method, made.id, 'info'])
+    }
+    const requestId = `audit-${randomUUID()}`
+    const signed = sign(made, { method: 'GET', target: '/api/models', headers: [['X-Request-Id', requestId]] })
+    assert.equal((await sendRaw(service.url, signed)).status, 200)
+    const { auth_method: method, api_key_id: keyId } = await logRowOf(requestId)
+    assert.deepEqual([method, keyId], ['signature', made.id])
+    const dump = await dumpAuditLog()
+    for (const secret of [made.key, made.key.slice(-20), accessToken.split('.')[2]!]) assert.ok(!dump.includes(secret))
+  })
+
+  test('that is forged, replayed or may not be is a security event of its kind', async () => {
+    const made = await makeKey(service.url, user, { scopes: ['videos:read'] })
+    const id = () => `audit-${randomUUID()}`
+    const ids = { replayed: id(), forged: id(), late: id() }
+    const signed = (requestId: string, options = {}) => sign(made, { method: 'GET', target: '/api/models', headers: [['X-Request-Id', requestId]] }, options)
+    const request = signed(ids.replayed)
+    assert.equal((await sendRaw(service.url, request)).status, 200)
+    for (const sent of [request, signed(ids.forged, { signingKey: 'wrong' }), signed(ids.late, { timestamp: 1 })]) assert.equal((await sendRaw(service.url, sent)).status, 401)
+    const eventOf = async (requestId: string) => (await eventually(async () => (await logRows('request_id = $1 and event is not null', requestId))[0], 'the event is written')).event
+    assert.deepEqual([await eventOf(ids.replayed), await eventOf(ids.forged), await eventOf(ids.late)], ['replay_refused', 'signature_refused', 'signature_refused'])
+    const events = []
+    for (const [path, init] of [
+      ['/oauth/token', { method: 'POST', body: new URLSearchParams({ grant_type: 'client_credentials', client_id: made.id, client_secret: 'wrong' }) }],
+      ['/api/images/models', { headers: { authorization: `Bearer ${made.key}` } }],
+      ['/api/keys', { headers: { authorization: `Bearer ${made.key}` } }],
+      ['/api/download?url=https://10.0.0.1/metadata', { user }],
+    ] as const) {
+      const { row } = await call(path, init)
+      events.push(row.event)
+      assert.equal(row.level, 'security', path)
+    }
+    assert.deepEqual(events, ['token_refused', 'access_refused', 'access_refused', 'address_refused'])
   })
 
   test('of a provider has a row without its address, and a forged one is a security event', async () => {

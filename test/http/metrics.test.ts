@@ -213,6 +213,34 @@ describe('a worker without the API', () => {
   })
 })
 
+describe('what was refused', () => {
+  test('is counted by the limit that was hit, and security events by their kind', async () => {
+    const service = await startTestService({ env: { METRICS_TOKEN: TOKEN, RATE_LIMIT_IP: '10', RATE_LIMIT_USER: '3', RATE_LIMIT_MODEL: '1', MAX_OPEN_GENERATIONS: '1' } })
+    try {
+      const [poor, eager, busy] = [await signUp(), await signUp(), await signUp()]
+      await sql('insert into darkroom.accounts (user_id, quota_bytes) values ($1, 0)', [poor.id])
+      const statuses = [(await service.generate(poor, { prompt: 'A cat' })).status]
+      for (let index = 0; index < 4; index++) statuses.push((await service.request('/api/models', { user: eager })).status)
+      statuses.push((await service.request('/api/models', { headers: { authorization: 'Bearer nonsense' } })).status)
+      for (const prompt of ['One', 'Two']) statuses.push((await service.generate(busy, { prompt }, { prefer: 'respond-async' })).status)
+      statuses.push((await service.generate(busy, { prompt: 'Three', model: MODEL }, { prefer: 'respond-async' })).status)
+      for (let index = 0; index < 3; index++) statuses.push((await service.request('/api/models', { user: busy })).status)
+      assert.deepEqual(statuses.slice(0, 7), [429, 200, 200, 200, 429, 401, 202])
+      assert.equal(statuses.at(-1), 429)
+      const samples = await eventually(async () => {
+        const now = await readMetrics(`${service.url}/metrics`, TOKEN)
+        return now.sum('darkroom_limits_hit_total') === statuses.filter((status) => status === 429).length && now
+      }, 'all are counted')
+      const hits = (limit: string) => samples.value('darkroom_limits_hit_total', { limit })
+      assert.deepEqual([hits('quota_reached'), hits('rate_user'), hits('rate_model'), hits('rate_ip')], [1, 2, 1, 2])
+      assert.equal(samples.value('darkroom_security_events_total', { event: 'token_refused' }), 1)
+      assert.notEqual(samples.value('darkroom_audit_rows_total', { outcome: 'dropped' }), undefined)
+    } finally {
+      await service.close()
+    }
+  })
+})
+
 describe('without a METRICS_TOKEN', () => {
   test('there is no such path', async () => {
     const service = await startTestService()
@@ -225,7 +253,7 @@ describe('without a METRICS_TOKEN', () => {
 })
 
 describe('counting', () => {
-  const create = () => createMetrics({ isOn: false, version: '0', role: 'web', isKnownModel: (id) => id === MODEL, providers: ['modelark'], readQueues: async () => undefined })
+  const create = () => createMetrics({ isOn: false, version: '0', role: 'web', isKnownModel: (id) => id === MODEL, providers: ['modelark'], readQueues: async () => undefined, readAudit: () => ({ written: 0, dropped: 0, payloadsDropped: 0, queued: 0, omitted: 0, security: {} }) })
   const end = { outcome: 'succeeded', kind: 'image', provider: 'modelark', model: MODEL, code: null, seconds: 1, storedBytes: 10, costMicros: 5 } as const
 
   test('knows models and providers by their lists, and any other as other', async () => {
