@@ -8,6 +8,7 @@ import { apiKeyRoutes, type ApiKeyRoutesOptions } from './http/api-keys.ts'
 import { auditRequests } from './http/audit.ts'
 import { authenticate, type AuthenticateOptions } from './http/authenticate.ts'
 import { callbackRoutes, type CallbackRoutesOptions } from './http/callbacks.ts'
+import { csrfRoutes, type CsrfRoutesOptions } from './http/csrf.ts'
 import { deadline } from './http/deadline.ts'
 import { documentationRoutes } from './http/documentation.ts'
 import { downloadRoutes, type DownloadRoutesOptions } from './http/downloads.ts'
@@ -23,7 +24,7 @@ import { limitAddress, limitUser } from './http/rate-limit.ts'
 import { videoRoutes, type VideoRoutesOptions } from './http/videos.ts'
 import type { Logger } from './log.ts'
 
-export interface AppServices extends Omit<ImageRoutesOptions & VideoRoutesOptions & GenerationRoutesOptions & DownloadRoutesOptions & UsageRoutesOptions & ApiKeyRoutesOptions, 'authenticate'>, AuthenticateOptions, OAuthRoutesOptions, CallbackRoutesOptions, MetricsRoutesOptions {
+export interface AppServices extends Omit<ImageRoutesOptions & VideoRoutesOptions & GenerationRoutesOptions & DownloadRoutesOptions & UsageRoutesOptions & ApiKeyRoutesOptions & CsrfRoutesOptions, 'authenticate'>, AuthenticateOptions, OAuthRoutesOptions, CallbackRoutesOptions, MetricsRoutesOptions {
   logger: Logger
   audit: Audit
   health: HealthRoutesOptions
@@ -40,7 +41,7 @@ export function createApp(services: AppServices): Koa {
   const [known, limited] = [authenticate(services), limitUser(services.rateLimits)]
   const signedIn: Koa.Middleware = (ctx, next) => known(ctx, () => limited(ctx, next))
 
-  app.use(cors({ origin: allowOrigin(services.corsOrigins), allowMethods: 'GET,POST,DELETE', allowHeaders: ALLOWED_HEADERS, exposeHeaders: EXPOSED_HEADERS, maxAge: PREFLIGHT_SECONDS }))
+  app.use(cors({ origin: allowOrigin(services.corsOrigins), credentials: services.cookieSessions !== undefined, allowMethods: 'GET,POST,DELETE', allowHeaders: ALLOWED_HEADERS, exposeHeaders: EXPOSED_HEADERS, maxAge: PREFLIGHT_SECONDS }))
   app.use(helmet({ crossOriginResourcePolicy: { policy: 'cross-origin' } }))
   app.use(auditRequests(services.audit))
   app.use(requestContext(services.logger, services.metrics))
@@ -56,6 +57,7 @@ export function createApp(services: AppServices): Koa {
     downloadRoutes(guarded),
     modelRoutes(guarded),
     usageRoutes(guarded),
+    csrfRoutes(guarded),
     apiKeyRoutes(guarded),
     oauthRoutes(services),
     callbackRoutes(services),
@@ -66,7 +68,7 @@ export function createApp(services: AppServices): Koa {
   return app
 }
 
-const ALLOWED_HEADERS = ['Authorization', 'Content-Type', 'Idempotency-Key', 'Prefer', 'X-Request-Id', 'X-Client-Info', 'Last-Event-ID', 'Range', 'If-Range', 'apikey']
+const ALLOWED_HEADERS = ['Authorization', 'Content-Type', 'Idempotency-Key', 'Prefer', 'X-Request-Id', 'X-Client-Info', 'X-CSRF-Token', 'Last-Event-ID', 'Range', 'If-Range', 'apikey']
 const EXPOSED_HEADERS = ['X-Request-Id', 'Retry-After', 'Location', 'Preference-Applied', 'Idempotency-Replayed', 'Content-Disposition', 'Content-Range', 'Accept-Ranges', 'ETag', 'RateLimit', 'RateLimit-Policy']
 const PREFLIGHT_SECONDS = 600
 

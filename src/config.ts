@@ -1,6 +1,7 @@
 /** The environment, read once: this file and its neighbours alone know the variables' names, defaults and limits. */
 import { z } from 'zod'
 import { apiKeyVariables, toApiKeyConfig } from './config-api-keys.ts'
+import { cookieVariables, originProblems, toCookieConfig } from './config-cookies.ts'
 import { masterKeys } from './config-keys.ts'
 import { openProblems, readProviders } from './config-providers.ts'
 import { dollars, emptyIsAbsent, httpUrl, integer, list, optionalInteger, redisUrl, text, type Environment } from './config-values.ts'
@@ -89,6 +90,7 @@ const schema = z.object({
   MODELS_FILE: text,
   OPEN_PROVIDERS: list,
   ...apiKeyVariables,
+  ...cookieVariables,
   STORAGE_MASTER_KEY: masterKeys,
   AUDIT_RETENTION_DAYS: integer(30, 1, 3650),
   AUDIT_PAYLOAD_BYTES: integer(16 * 1024, 256, MIB),
@@ -124,6 +126,7 @@ export function loadConfig(env: Environment, options: { providers: readonly Prov
   const providers = readProviders(env, options.providers, problems)
   problems.push(...openProblems(parsed.data?.OPEN_PROVIDERS ?? [], providers, options.providers))
   problems.push(...downloadHostProblems(parsed.data?.DOWNLOAD_HOSTS ?? []))
+  problems.push(...originProblems(parsed.data?.CORS_ORIGINS ?? [], env))
   const trustProxy = parseTrustProxy(env.TRUST_PROXY?.trim(), problems)
   problems.push(...databaseProblems(env))
   if (problems.length > 0 || !parsed.success) throw new ConfigError(problems)
@@ -270,6 +273,7 @@ function toConfig(env: z.infer<typeof schema>, rest: { providers: Record<string,
     },
     providers: rest.providers,
     apiKeys: toApiKeyConfig(env),
+    cookies: toCookieConfig(env, env.SUPABASE_URL!),
     /** The first encrypts, all of them decrypt. Without any, nothing of a request's body is kept, and what signs stands in its row as it is. */
     masterKeys: env.STORAGE_MASTER_KEY ?? [],
     audit: {

@@ -12,6 +12,7 @@ export const errorCodes = {
   signature_replayed: 401,
   content_mismatch: 401,
   forbidden: 403,
+  csrf_token_invalid: 403,
   insufficient_scope: 403,
   not_found: 404,
   method_not_allowed: 405,

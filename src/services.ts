@@ -17,6 +17,7 @@ import { createGenerationWaiter } from './generation/wait.ts'
 import { createMetricsApp } from './http/metrics.ts'
 import { FILE_DELETIONS, LOG_EXPIRY, PICTURES, startQueue, STEPS, STORES, SWEEP } from './jobs/queue.ts'
 import { createQueueState } from './jobs/queue-state.ts'
+import type { CookieSessions } from './http/cookie-session.ts'
 import { generationJob } from './jobs/run-generation.ts'
 import { startWorkers } from './jobs/workers.ts'
 import { createMemoryNonces, createSharedNonces } from './keys/nonces.ts'
@@ -121,6 +122,7 @@ export async function createServices(config: Config, logger: Logger, roles: { we
     audit,
     verifyToken: tokens.verify,
     ...apiAccess,
+    cookieSessions: await createCookieSessions(config),
     catalog,
     providers,
     standIns: extras?.standIns ?? {},
@@ -165,6 +167,13 @@ export async function createServices(config: Config, logger: Logger, roles: { we
       await database.close()
     },
   }
+}
+
+/** Its package brings all of supabase-js along, so it is loaded only where it is used. */
+async function createCookieSessions({ cookies, http, supabase }: Config): Promise<CookieSessions | undefined> {
+  if (!cookies || http.corsOrigins === 'any') return undefined
+  const sessions = await import('./http/cookie-session.ts')
+  return sessions.createCookieSessions({ ...cookies, origins: http.corsOrigins, secretKey: supabase.secretKey })
 }
 
 /** Loaded only where there is one: the client costs 20 MiB and a tenth of a second. */

@@ -19,6 +19,7 @@ const SECURITY_EVENTS: Partial<Record<ErrorCode, string>> = {
   content_mismatch: 'signature_refused',
   signature_replayed: 'replay_refused',
   forbidden: 'access_refused',
+  csrf_token_invalid: 'csrf_refused',
   insufficient_scope: 'access_refused',
 }
 

@@ -4,6 +4,7 @@ import type { KeyAccess } from '../keys/identify.ts'
 import type { Scope } from '../keys/scopes.ts'
 import { SIGNATURE_SCHEME } from '../keys/signature.ts'
 import { expectBody } from './body-digest.ts'
+import type { CookieSessions } from './cookie-session.ts'
 import { demandRouteScopes } from './route-scopes.ts'
 import { readSignedRequest } from './signed-request.ts'
 import { onlyHeader } from './single-header.ts'
@@ -11,8 +12,8 @@ import { onlyHeader } from './single-header.ts'
 export interface AuthenticatedUser {
   id: string
   isAnonymous: boolean
-  /** How the request proved whose it is: `token` is the user in person, with a Supabase access token. */
-  method: 'token' | 'key' | 'signature' | 'oauth'
+  /** How the request proved whose it is: `token` and `cookie` are the user in person, with a Supabase access token. */
+  method: 'token' | 'cookie' | 'key' | 'signature' | 'oauth'
   /** The API key behind the request; absent for the user in person. */
   keyId?: string
   /** What the request may do; absent for the user in person, who may do everything. */
@@ -23,6 +24,8 @@ export interface AuthenticateOptions {
   /** Of Supabase access tokens. */
   verifyToken: (token: string) => Promise<Pick<AuthenticatedUser, 'id' | 'isAnonymous'>>
   keyAccess: KeyAccess
+  /** Undefined where cookies prove nothing. */
+  cookieSessions: CookieSessions | undefined
 }
 
 const SIGNED = new RegExp(`^${SIGNATURE_SCHEME}(?: |$)`, 'i')
@@ -40,7 +43,7 @@ export function authenticate(options: AuthenticateOptions): Middleware {
 }
 
 /** What a credential claims to be decides who checks it: what one refuses, no other is asked about. */
-async function identify(ctx: Context, { verifyToken, keyAccess }: AuthenticateOptions): Promise<AuthenticatedUser> {
+async function identify(ctx: Context, { verifyToken, keyAccess, cookieSessions }: AuthenticateOptions): Promise<AuthenticatedUser> {
   const authorization = onlyHeader(ctx.req, 'authorization')
   if (SIGNED.test(authorization)) {
     const request = readSignedRequest(ctx.req, authorization)
@@ -48,10 +51,24 @@ async function identify(ctx: Context, { verifyToken, keyAccess }: AuthenticateOp
     expectBody(ctx, request.contentSha256)
     return user
   }
+  if (authorization === '' && cookieSessions) {
+    const user = await identifyByCookie(ctx, cookieSessions, verifyToken)
+    if (user) return user
+  }
   const token = /^Bearer +([^\s]+) *$/i.exec(authorization)?.[1]
   if (token === undefined) throw new AppError('unauthenticated', 'Sign in first: send your Supabase access token as a bearer token.')
   if (keyAccess.isKey(token)) return await keyAccess.byKey(token)
   if (keyAccess.isAccessToken(token)) return await keyAccess.byAccessToken(token)
   const { id, isAnonymous } = await verifyToken(token)
   return { id, isAnonymous, method: 'token' }
+}
+
+/** Only where no other credential was sent: what a page sends by intent counts more than what its browser adds. */
+async function identifyByCookie(ctx: Context, cookieSessions: CookieSessions, verifyToken: AuthenticateOptions['verifyToken']): Promise<AuthenticatedUser | undefined> {
+  ctx.vary('Cookie')
+  const token = await cookieSessions.readToken(ctx)
+  if (token === undefined) return undefined
+  const { id, isAnonymous } = await verifyToken(token)
+  cookieSessions.demandCsrfToken(ctx, id)
+  return { id, isAnonymous, method: 'cookie' }
 }

@@ -71,7 +71,7 @@ function answer(ctx: Context, { kind, part, size, etag, lastModified, givesParts
   // Should anybody open it after all, it may do nothing.
   ctx.set('Content-Security-Policy', "sandbox; default-src 'none'")
   ctx.set('Cache-Control', `private, max-age=${CACHE_SECONDS}`)
-  ctx.vary('Authorization')
+  ctx.vary(['Authorization', 'Cookie'])
   if (givesParts) ctx.set('Accept-Ranges', 'bytes')
   if (part) ctx.set('Content-Range', toContentRange(part, size))
   if (etag !== undefined) ctx.set('ETag', etag)

@@ -24,7 +24,7 @@ describe('the API document', () => {
   before(async () => {
     service = await startTestService({
       extras: createSandbox(),
-      env: { PUBLIC_URL, METRICS_TOKEN, HEARTBEAT_AFTER_SECONDS: '1', HEARTBEAT_SECONDS: '1', PROVIDER_TIMEOUT_SECONDS: '60', SYNC_WAIT_SECONDS: '3', MAX_EVENT_STREAMS: '1', MAX_JSON_BYTES: '2000' },
+      env: { PUBLIC_URL, METRICS_TOKEN, HEARTBEAT_AFTER_SECONDS: '1', HEARTBEAT_SECONDS: '1', PROVIDER_TIMEOUT_SECONDS: '60', SYNC_WAIT_SECONDS: '3', MAX_EVENT_STREAMS: '1', MAX_JSON_BYTES: '2000', COOKIE_AUTH: 'true' },
     })
     document = (await (await service.request('/openapi.json')).json()) as ApiDocument
     checker = createAnswerChecker(document)
@@ -201,6 +201,8 @@ describe('the API document', () => {
     const path = `/api/download?url=${encodeURIComponent(made.images[0]!.storagePath)}`
     await ask('GET /api/usage', { status: 200, user })
     await ask('GET /api/usage', { status: 401 })
+    await ask('GET /api/csrf', { status: 200, user })
+    await ask('GET /api/csrf', { status: 401 })
     await ask('GET /api/download', { status: 200, user, path: `${path}&filename=cat` })
     await ask('GET /api/download', { status: 400, user })
     await ask('GET /api/download', { status: 403, user, path: '/api/download?url=https://10.0.0.1/' })

@@ -7,7 +7,7 @@ import { ref, type JsonSchema } from './schemas.ts'
 
 const KEPT = { 'Cache-Control': header('CacheControl') }
 /** Keys are made and ended by nobody but the user. */
-const IN_PERSON = [{ supabase: [] }]
+const IN_PERSON = [{ supabase: [] }, { cookie: [] }]
 
 const apiKey = {
   id: '7Hq2ZtB9dKx4LmPa',
@@ -95,6 +95,17 @@ export const accountPaths: Paths = {
     },
   },
   '/api/download': { get: download },
+  '/api/csrf': {
+    get: {
+      operationId: 'getCsrfToken',
+      summary: 'What to send along with a session in cookies',
+      description: 'Where the service takes sessions in cookies (`COOKIE_AUTH`), each request but GET and HEAD needs this as `X-CSRF-Token`.',
+      tags: ['Account'],
+      security: IN_PERSON,
+      parameters: [parameter('RequestId')],
+      responses: toResponses({ 200: answer('CsrfToken', { description: 'The token.', headers: KEPT, example: { csrfToken: '1763848800.4pL0…', expiresAt: '2026-11-22T22:00:00.000Z' } }) }, [...SIGNED_IN, ...BY_KEY, 'not_found']),
+    },
+  },
   '/api/keys': {
     get: {
       operationId: 'listKeys',

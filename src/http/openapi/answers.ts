@@ -197,6 +197,8 @@ export const usageAnswer = z.object({
   generations: z.object({ open: z.int().min(0), maxOpen: z.int().min(0) }),
 })
 
+export const csrfAnswer = z.object({ csrfToken: z.string().describe('For `X-CSRF-Token`.'), expiresAt: time })
+
 export const tokenAnswer = z.object({ access_token: z.string(), token_type: z.literal('Bearer'), expires_in: z.int().describe('Seconds.'), scope: z.string() })
 
 export const oauthFailure = z

@@ -43,7 +43,7 @@ export function createDocument({ version, publicUrl }: DocumentOptions) {
     openapi: '3.1.1',
     info: { title: 'Darkroom', version, description: DESCRIPTION, license: { name: 'MIT', identifier: 'MIT' } },
     servers: [{ url: publicUrl ?? '/' }],
-    security: [{ supabase: [] }, { apiKey: [] }, { signature: [] }, { oauth: [] }],
+    security: [{ supabase: [] }, { cookie: [] }, { apiKey: [] }, { signature: [] }, { oauth: [] }],
     tags: TAGS,
     paths,
     components: {
@@ -52,6 +52,7 @@ export function createDocument({ version, publicUrl }: DocumentOptions) {
       headers,
       securitySchemes: {
         supabase: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'The Supabase access token of a signed-in user.' },
+        cookie: { type: 'apiKey', in: 'cookie', name: 'sb-<project>-auth-token', description: 'The session as `@supabase/ssr` keeps it, where the operator allows it, from the frontend’s own pages; with `X-CSRF-Token` from `GET /api/csrf`.' },
         apiKey: { type: 'http', scheme: 'bearer', description: 'An API key (`drk_…`) of a server, which acts for the user who made it, within its scopes.' },
         signature: { type: 'apiKey', in: 'header', name: 'Authorization', description: 'A request signed with an API key: `Darkroom-HMAC-SHA256 KeyId=…, Signature=…`, beside `X-Darkroom-Timestamp` and `X-Darkroom-Nonce`.' },
         oauth: { type: 'oauth2', description: 'An access token for an API key.', flows: { clientCredentials: { tokenUrl: '/oauth/token', scopes: Object.fromEntries(SCOPES.map((scope) => [scope, `May ${scope.split(':').toReversed().join(' ')}.`])) } } },

@@ -11,6 +11,7 @@ const MEANINGS: Record<ErrorCode, string> = {
   signature_replayed: 'The signed request was received before.',
   content_mismatch: 'The body is not the one that was signed.',
   forbidden: 'It is another user’s, or not for keys, or an address that may not be reached.',
+  csrf_token_invalid: 'With a session in cookies, `X-CSRF-Token` is missing or over.',
   insufficient_scope: 'The API key lacks the scope for it.',
   not_found: 'There is no such thing of yours.',
   method_not_allowed: 'The path knows other methods.',
@@ -58,7 +59,7 @@ const STATUSES: Record<number, string> = {
 const ALWAYS: ErrorCode[] = ['internal_error', 'request_timeout']
 export const SIGNED_IN: ErrorCode[] = ['unauthenticated', 'auth_unavailable', 'rate_limited', 'database_unavailable', 'not_configured']
 /** For API keys, beside that. */
-export const BY_KEY: ErrorCode[] = ['signature_invalid', 'signature_expired', 'signature_replayed', 'insufficient_scope', 'forbidden']
+export const BY_KEY: ErrorCode[] = ['signature_invalid', 'signature_expired', 'signature_replayed', 'insufficient_scope', 'forbidden', 'csrf_token_invalid']
 export const BODY: ErrorCode[] = ['invalid_request', 'payload_too_large', 'unsupported_media_type']
 /** What a generation may end with, and what is wrong with asking for one. */
 export const GENERATING: ErrorCode[] = [

@@ -40,6 +40,7 @@ const named = {
   Models: answers.modelsAnswer,
   Model: answers.model,
   Usage: answers.usageAnswer,
+  CsrfToken: answers.csrfAnswer,
   NewApiKeyRequest: newKeySchema,
   RotationRequest: rotationSchema,
   ApiKey: answers.apiKey,
