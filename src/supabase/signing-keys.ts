@@ -4,6 +4,7 @@
  */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, type KeyObject } from 'node:crypto'
 import type { JWK } from 'jose'
+import { AppError } from '../errors.ts'
 import { KEY_SET_MAX_AGE_SECONDS, KID_PREFIX, type SigningKeys } from '../keys/access-tokens.ts'
 import type { Sealer } from '../keys/sealing.ts'
 import type { Logger } from '../log.ts'
@@ -60,6 +61,7 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeyStore 
   const outlivesSeconds = options.tokenLifetimeSeconds + GRACE_SECONDS
   let loaded: Loaded | undefined
   let loading: Promise<Loaded> | undefined
+  let replacing: Promise<void> | undefined
 
   async function isDue(query: Query): Promise<{ isMissing: boolean; isOld: boolean } | undefined> {
     const [needs] = await query<{ isMissing: boolean; isOld: boolean }>(NEEDS, [rotationDays])
@@ -71,15 +73,41 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeyStore 
       await tx(LOCK)
       const needs = await isDue(tx)
       if (!needs) return
-      const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-      const kid = KID_PREFIX + randomBytes(12).toString('base64url')
-      const jwk = { ...publicKey.export({ format: 'jwk' }), kid, alg: 'ES256', use: 'sig' }
-      const sealed = sealer.seal(privateKey.export({ format: 'der', type: 'pkcs8' }), placeOf(kid))
       // Where there is no other, it cannot wait.
       const waitSeconds = needs.isMissing ? 0 : PUBLISHED_BEFORE_SECONDS
-      await tx('insert into darkroom.signing_keys (kid, public_jwk, private_key, signs_from) values ($1, $2, $3, clock_timestamp() + make_interval(secs => $4))', [kid, JSON.stringify(jwk), sealed, waitSeconds])
+      const kid = await add(tx, waitSeconds)
       await tx('update darkroom.signing_keys set retired_at = clock_timestamp() + make_interval(secs => $2) where kid <> $1 and retired_at is null and signs_from <= clock_timestamp()', [kid, waitSeconds + GRACE_SECONDS])
     })
+  }
+
+  /** @param waitSeconds until it signs. @returns its id. */
+  async function add(query: Query, waitSeconds: number): Promise<string> {
+    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    const kid = KID_PREFIX + randomBytes(12).toString('base64url')
+    const jwk = { ...publicKey.export({ format: 'jwk' }), kid, alg: 'ES256', use: 'sig' }
+    const sealed = sealer.seal(privateKey.export({ format: 'der', type: 'pkcs8' }), placeOf(kid))
+    await query('insert into darkroom.signing_keys (kid, public_jwk, private_key, signs_from) values ($1, $2, $3, clock_timestamp() + make_interval(secs => $4))', [kid, JSON.stringify(jwk), sealed, waitSeconds])
+    return kid
+  }
+
+  /** The newest key that signs and that our master key opens: another process may have been given another one. */
+  function openNewest({ rows }: Loaded): { kid: string; privateKey: KeyObject } | undefined {
+    for (const { kid, privateKey, signs, isRetired } of rows) {
+      if (!signs || isRetired) continue
+      try {
+        return { kid, privateKey: createPrivateKey({ key: sealer.open(privateKey!, placeOf(kid)), format: 'der', type: 'pkcs8' }) }
+      } catch (error) {
+        if (!(error instanceof AppError)) throw error
+      }
+    }
+    return undefined
+  }
+
+  /** A lost master key must not end all tokens to come. What was signed before is still known by its public key. */
+  async function replace(): Promise<void> {
+    const kid = await add(database.query, 0)
+    options.logger.warn({ kid }, 'no key that signs access tokens can be opened with STORAGE_MASTER_KEY: another one was made')
+    await get(0)
   }
 
   async function read(): Promise<Row[]> {
@@ -116,8 +144,10 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeyStore 
 
   return {
     async current() {
-      const { kid, privateKey } = (await get()).rows.find(({ signs, isRetired }) => signs && !isRetired)!
-      return { kid, privateKey: createPrivateKey({ key: sealer.open(privateKey!, placeOf(kid)), format: 'der', type: 'pkcs8' }) }
+      const newest = openNewest(await get()) ?? openNewest(await get(0))
+      if (newest) return newest
+      await (replacing ??= replace().finally(() => (replacing = undefined)))
+      return openNewest(await get())!
     },
     async find(kid) {
       return findIn(await get(), kid) ?? findIn(await get(COOLDOWN_MS), kid)

@@ -78,6 +78,18 @@ describe('what is kept of API keys', () => {
       const blind = await eventually(async () => ((answer) => answer.status === 503 && answer)(await sendRaw(plain.url, get())), 'a process without the master key says what it lacks')
       assert.equal(blind.body.code, 'not_configured')
       assert.equal((await bearer(key.key, plain.url)).status, 200, 'bearer keys need none')
+      // Nor is OAuth at an end where what signs its tokens cannot be opened: each process signs with what it can open, and all know all.
+      const tokenOf = async (url: string) => {
+        const response = await fetch(`${url}/oauth/token`, { method: 'POST', body: new URLSearchParams({ grant_type: 'client_credentials', client_id: key.id, client_secret: key.key }) })
+        assert.equal(response.status, 200, await response.clone().text())
+        return ((await response.json()) as { access_token: string }).access_token
+      }
+      const keysBefore = (await sql('select from darkroom.signing_keys')).length
+      const tokens = await Promise.all([started[3]!.url, plain.url, plain.url, plain.url].map(tokenOf))
+      const more = (await sql('select from darkroom.signing_keys')).length - keysBefore
+      assert.ok(more >= 1 && more <= 2, 'one for each process that could open none')
+      // A process looks for keys that it does not know once a second.
+      for (const token of tokens) for (const { url } of [plain, started[3]!]) await eventually(async () => (await bearer(token, url)).status === 200, 'every process takes it')
     } finally {
       for (const one of started) await one.close()
     }

@@ -39,7 +39,7 @@ describe('what a file server gives', () => {
       etag: '"one"',
       'last-modified': 'Sat, 21 Nov 2026 10:00:00 GMT',
       'accept-ranges': 'bytes',
-      vary: 'Authorization',
+      vary: 'Authorization, Cookie',
     })
     assert.deepEqual(Buffer.from(await response.arrayBuffer()), png)
     assert.deepEqual(app.dials, [`${PUBLIC_ADDRESS}:443`])

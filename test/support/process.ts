@@ -1,8 +1,10 @@
 /** The service as its operators run it: `node src/main.ts`, in processes of their own that can be killed. */
 import { spawn, type ChildProcess } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
+import { keepLog, noteSecrets } from './secrecy.ts'
 import { eventually, NO_RATE_LIMITS } from './service.ts'
 import { supabase } from './supabase.ts'
 
@@ -37,20 +39,21 @@ export const exited = async (child: ChildProcess): Promise<number | null> => (ch
 
 /** @param role `web`, `worker`, or nothing for both. */
 export async function startProcess(role: string[], env: Record<string, string>): Promise<RunningProcess> {
-  const child = spawnMain(
-    {
-      PORT: '0',
-      CORS_ORIGINS: 'https://app.example.com',
-      SUPABASE_URL: supabase.url,
-      SUPABASE_SECRET_KEY: supabase.secretKey,
-      SUPABASE_PUBLISHABLE_KEY: supabase.publishableKey,
-      SUPABASE_JWT_SECRET: supabase.jwtSecret,
-      DATABASE_URL: supabase.databaseUrl,
-      ...NO_RATE_LIMITS,
-      ...env,
-    },
-    ...role,
-  )
+  const given = {
+    PORT: '0',
+    CORS_ORIGINS: 'https://app.example.com',
+    SUPABASE_URL: supabase.url,
+    SUPABASE_SECRET_KEY: supabase.secretKey,
+    SUPABASE_PUBLISHABLE_KEY: supabase.publishableKey,
+    SUPABASE_JWT_SECRET: supabase.jwtSecret,
+    DATABASE_URL: supabase.databaseUrl,
+    ...NO_RATE_LIMITS,
+    ...env,
+  }
+  noteSecrets(supabase.directory, given)
+  const child = spawnMain(given, ...role)
+  const logName = `process-${randomUUID()}`
+  for (const stream of [child.stdout!, child.stderr!]) stream.on('data', (chunk: Buffer | string) => keepLog(supabase.directory, logName, chunk as string))
   const errors = collect(child.stderr)
   const log: Record<string, unknown>[] = []
   createInterface({ input: child.stdout! }).on('line', (line) => log.push(JSON.parse(line) as Record<string, unknown>))

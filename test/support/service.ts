@@ -1,4 +1,5 @@
 /** The real service on a spare port, with the simulated provider behind it and its log in memory. */
+import { randomUUID } from 'node:crypto'
 import { loadConfig } from '../../src/config.ts'
 import { createLogger } from '../../src/log.ts'
 import { providerSettings } from '../../src/providers/registry.ts'
@@ -6,6 +7,7 @@ import type { Extras } from '../../src/services.ts'
 import { startService } from '../../src/start.ts'
 import { startModelArkSimulator, type ModelArkSimulator, type SimulatorOptions } from '../simulator/modelark.ts'
 import { forgetJobs } from './jobs.ts'
+import { keepLog, noteSecrets } from './secrecy.ts'
 import { supabase, type TestUser } from './supabase.ts'
 
 export interface TestService {
@@ -42,7 +44,12 @@ export async function startTestService(options: TestServiceOptions = {}): Promis
   const simulator = await startModelArkSimulator(options.simulator)
   await forgetJobs()
   const log: LogLine[] = []
-  const logger = createLogger({ level: 'debug', destination: { write: (line: string) => void log.push(JSON.parse(line) as LogLine) } })
+  const logName = `service-${randomUUID()}`
+  const write = (line: string) => {
+    log.push(JSON.parse(line) as LogLine)
+    keepLog(supabase.directory, logName, line)
+  }
+  const logger = createLogger({ level: 'debug', destination: { write } })
   const env = {
     ...TEST_ENV,
     PORT: '0',
@@ -55,6 +62,7 @@ export async function startTestService(options: TestServiceOptions = {}): Promis
     ARK_BASE_URL: simulator.baseURL,
     ...options.env,
   }
+  noteSecrets(supabase.directory, env)
   const config = loadConfig(env, { providers: providerSettings, local: options.local ?? false })
   // Whoever cannot start must not hold up the end of its test.
   const service = await startService(config, logger, { web: true, worker: options.worker ?? true }, options.extras).catch(async (error: unknown) => {
