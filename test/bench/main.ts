@@ -6,12 +6,13 @@ import { flight } from './flight.ts'
 import { images } from './images.ts'
 import { latency } from './latency.ts'
 import { rehosting } from './rehosting.ts'
+import { protections } from './protections.ts'
 import { toText, writeJson, type RowReport } from './report.ts'
 import type { Row, RowResult } from './row.ts'
 import { start } from './start.ts'
 import { tokens } from './tokens.ts'
 
-const ROWS: readonly Row[] = [tokens, start, latency, images, rehosting, flight]
+const ROWS: readonly Row[] = [tokens, start, latency, protections, images, rehosting, flight]
 
 /** Whatever hangs, the bench does not. */
 const LONGEST_RUN_MS = 1_500_000
