@@ -34,7 +34,7 @@ const COMMAND_TIMEOUT_MS = 1000
 const SILENCE_MS = 3000
 
 export function createRedis({ url, rejectUnauthorized, logger, pingMs = PING_MS }: RedisLinkOptions): RedisLink {
-  const settings = toSettings(url, rejectUnauthorized)
+  const settings = toRedisOptions(url, rejectUnauthorized)
   // A connection that listens can do nothing else.
   const [speaker, listener] = [new Redis(url, settings), new Redis(url, settings)]
   const both = [speaker, listener]
@@ -105,7 +105,8 @@ export function createRedis({ url, rejectUnauthorized, logger, pingMs = PING_MS 
 
 const ignore = () => undefined
 
-function toSettings(url: string, rejectUnauthorized: boolean) {
+/** How this service speaks to Redis. */
+export function toRedisOptions(url: string, rejectUnauthorized: boolean) {
   return {
     // Railway's private network may have IPv6 alone.
     family: 0,

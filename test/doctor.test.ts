@@ -57,7 +57,7 @@ describe('faults of a schema', () => {
     const before = await patient.count()
     const report = await patient.examine()
     assert.deepEqual(findingsOf(report), [], shorten(report))
-    assert.deepEqual(report.checks.filter(({ status }) => status !== 'ok').map(({ name }) => name), ['realtime', 'providers', 'address'], shorten(report))
+    assert.deepEqual(report.checks.filter(({ status }) => status !== 'ok').map(({ name }) => name), ['redis', 'realtime', 'providers', 'address'], shorten(report))
     assert.ok(report.ok)
     assert.deepEqual(await patient.count(), before)
   })

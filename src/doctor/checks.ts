@@ -13,11 +13,13 @@ import { privileges } from './privileges.ts'
 import { providers } from './providers.ts'
 import { queue } from './queue.ts'
 import { realtime } from './realtime.ts'
+import { redis } from './redis.ts'
 import { rows } from './rows.ts'
 import { schema } from './schema.ts'
+import { sealing } from './sealing.ts'
 import { tokens } from './tokens.ts'
 
-export const checks: readonly Check[] = [configuration, database, clock, schema, policies, privileges, queue, keys, bucket, people, tokens, files, rows, realtime, providers, address]
+export const checks: readonly Check[] = [configuration, database, clock, schema, policies, privileges, queue, redis, sealing, keys, bucket, people, tokens, files, rows, realtime, providers, address]
 
 /** Those of these names, and whatever they need. All where none is named. @throws for an unknown name. */
 export function select(names: readonly string[]): Check[] {

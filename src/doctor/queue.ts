@@ -1,12 +1,12 @@
 /** The queue: of the version that this service speaks, whole, and moving. */
 import { PgBoss } from 'pg-boss'
 import pgBossPackage from 'pg-boss/package.json' with { type: 'json' }
-import { FILE_DELETIONS, PICTURES, STEPS, STORES, SWEEP } from '../jobs/queue.ts'
+import { FILE_DELETIONS, LOG_EXPIRY, PICTURES, STEPS, STORES, SWEEP } from '../jobs/queue.ts'
 import type { Connection } from './connection.ts'
 import { need, type Check } from './context.ts'
 import { NotApplicable, type Notebook } from './report.ts'
 
-const QUEUES = [STEPS, PICTURES, STORES, FILE_DELETIONS, SWEEP]
+const QUEUES = [STEPS, PICTURES, STORES, FILE_DELETIONS, SWEEP, LOG_EXPIRY]
 /** Idle workers look once a second: a job that is due for longer is seen by nobody. */
 const STUCK_SECONDS = 120
 /** The sweep queues an open generation again that nobody touched for a minute. */
@@ -72,7 +72,7 @@ async function checkJobs({ query }: Connection, note: Notebook): Promise<void> {
     if (age > STUCK_SECONDS) note.problem({ code: 'queue.stuck', subject: name, what: `${due} ${due === 1 ? 'job' : 'jobs'} of the queue ${name} could be done now, the oldest for ${toDuration(age)}: nobody takes them.`, mend: START_A_WORKER })
     if (dead > 0) note.problem({ code: 'queue.dead', subject: name, what: `${dead} ${dead === 1 ? 'job' : 'jobs'} of the queue ${name} belong to workers that died, and nobody gives them back.`, mend: START_A_WORKER })
     // The sweep is not tried again: the next minute brings another.
-    if (failed > 0 && name !== SWEEP) note.warning({ code: 'queue.failed', subject: name, what: `${failed} ${failed === 1 ? 'job' : 'jobs'} of the queue ${name} were given up after every try.`, mend: `Read why: select id, completed_on, output from pgboss.job where name = '${name}' and state = 'failed';` })
+    if (failed > 0 && name !== SWEEP && name !== LOG_EXPIRY) note.warning({ code: 'queue.failed', subject: name, what: `${failed} ${failed === 1 ? 'job' : 'jobs'} of the queue ${name} were given up after every try.`, mend: `Read why: select id, completed_on, output from pgboss.job where name = '${name}' and state = 'failed';` })
   }
   const sum = (key: 'due' | 'active') => rows.reduce((total, row) => total + row[key], 0)
   note.fact(`${sum('due')} due, ${sum('active')} under way`)

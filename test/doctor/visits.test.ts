@@ -184,7 +184,7 @@ test('the local project that runs is found without a variable', async () => {
     assert.equal(await exited(child), 0, errors())
     const report = JSON.parse(out()) as Report
     assert.deepEqual(findingsOf(report), [], shorten(report))
-    assert.deepEqual(report.checks.filter(({ status }) => status !== 'ok').map(({ name }) => name), ['realtime', 'providers', 'address'])
+    assert.deepEqual(report.checks.filter(({ status }) => status !== 'ok').map(({ name }) => name), ['redis', 'realtime', 'providers', 'address'])
   } finally {
     await stack.stop()
     await removePostgresData(path.join(directory, 'postgres'))
