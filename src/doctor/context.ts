@@ -3,9 +3,8 @@ import type { Config } from '../config.ts'
 import type { Environment } from '../config-values.ts'
 import type { Parts } from '../supabase/migration-parts.ts'
 import type { Connection } from './connection.ts'
-import type { People } from './people.ts'
+import type { People, Samples } from './found.ts'
 import { CannotRun, type Notebook } from './report.ts'
-import type { Samples } from './samples.ts'
 import type { Secrets } from './secrets.ts'
 
 export interface Context {

@@ -9,7 +9,8 @@ import { codeOf } from '../supabase/storage-errors.ts'
 import { PICTURE } from './bucket.ts'
 import { need, type Check, type Context } from './context.ts'
 import { ask, quote, withKey } from './http.ts'
-import { MARK, type People } from './people.ts'
+import type { People } from './found.ts'
+import { MARK } from './people.ts'
 import type { Notebook } from './report.ts'
 
 const CALL_TIMEOUT_MS = 20_000

@@ -1,5 +1,4 @@
 /** Calls of the doctor's own: with a limit, without redirects, and with plain words for what goes wrong on the way. */
-import type { Context } from './context.ts'
 
 const TIMEOUT_MS = 10_000
 
@@ -17,7 +16,7 @@ export interface Answer {
 export class Unreachable extends Error {}
 
 /** @throws {Unreachable} */
-export async function ask(context: Pick<Context, 'signal'>, url: string, init: RequestInit & { timeoutMs?: number } = {}): Promise<Answer> {
+export async function ask(context: { signal: () => AbortSignal }, url: string, init: RequestInit & { timeoutMs?: number } = {}): Promise<Answer> {
   const { timeoutMs = TIMEOUT_MS, ...rest } = init
   try {
     const response = await fetch(url, { redirect: 'manual', ...rest, signal: AbortSignal.any([context.signal(), AbortSignal.timeout(timeoutMs)]) })

@@ -6,22 +6,9 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { createClient, type SupabaseClient } from '@supabase/supabase-js'
 import { createStorage } from '../supabase/storage.ts'
 import { need, type Check, type Context } from './context.ts'
+import type { Person } from './found.ts'
 import { ask, quote, withKey } from './http.ts'
 import { CannotRun, type Notebook } from './report.ts'
-
-export interface Person {
-  id: string
-  token: string
-  /** As the person's browser has it: the publishable key and the person's token. */
-  client: SupabaseClient
-}
-
-export interface People {
-  a: Person
-  b: Person
-  /** Nobody in particular: the publishable key alone. */
-  anon: SupabaseClient
-}
 
 /** Names that a run gives to whatever it makes. */
 export const MARK = 'darkroom-doctor'

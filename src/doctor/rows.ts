@@ -4,9 +4,9 @@
  */
 import type { SupabaseClient } from '@supabase/supabase-js'
 import { need, type Check, type Context } from './context.ts'
-import type { People } from './people.ts'
+import type { People, Row, Samples, SampleTable } from './found.ts'
 import { CannotRun, type Notebook } from './report.ts'
-import { insertSamples, type Row, type SampleTable, type Samples } from './samples.ts'
+import { insertSamples } from './samples.ts'
 
 export const rows: Check = {
   name: 'rows',

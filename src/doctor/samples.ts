@@ -5,27 +5,9 @@
 import { randomUUID } from 'node:crypto'
 import type { Connection } from './connection.ts'
 import { need, type Context } from './context.ts'
+import type { Row, Samples, SampleTable } from './found.ts'
 import { MARK } from './people.ts'
 import type { Notebook } from './report.ts'
-
-export interface SampleTable {
-  /** Without its schema. */
-  name: string
-  /** The column that tells one row from another, the primary key. */
-  key: string
-  /** The column that refers to the user. */
-  owner: string
-  /** The tables of ours that a row refers to, each by its constraint. */
-  parents: { table: string; by: string }[]
-}
-
-export type Row = Record<string, unknown>
-
-export interface Samples {
-  tables: SampleTable[]
-  /** By the table's name. */
-  of(personId: string): Map<string, Row>
-}
 
 interface ColumnRow {
   table: string

@@ -1,5 +1,6 @@
 /** Whether everything is there that the migrations make, and is as they made it. */
-import { collectParts, readMigrations, type Migration, type Parts, type Source } from '../supabase/migration-parts.ts'
+import { collectParts, readMigrations, type Migration, type Parts } from '../supabase/migration-parts.ts'
+import type { Source } from '../supabase/sql-statements.ts'
 import { readCatalog, type Catalog } from './catalog.ts'
 import { need, type Check } from './context.ts'
 import type { Connection } from './connection.ts'

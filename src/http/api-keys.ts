@@ -5,7 +5,7 @@ import { AppError } from '../errors.ts'
 import type { ApiKey, ApiKeyStore } from '../keys/api-key.ts'
 import { KEY_ID } from '../keys/key-text.ts'
 import { SCOPES } from '../keys/scopes.ts'
-import type { AuthenticatedUser } from './authenticate.ts'
+import type { AuthenticatedUser } from './authenticated-user.ts'
 import { jsonBody, parseBody } from './json-body.ts'
 
 export interface ApiKeyRoutesOptions {

@@ -5,7 +5,7 @@ import type { AuditEntry } from '../audit/audit-row.ts'
 import { toPayload, type UploadNote } from '../audit/payload.ts'
 import type { AppError, ErrorCode } from '../errors.ts'
 import { RefusedLinkError } from '../media/refused-link.ts'
-import type { AuthenticatedUser } from './authenticate.ts'
+import type { AuthenticatedUser } from './authenticated-user.ts'
 import { onceSent, routeOf, sentStatus } from './request-context.ts'
 
 /** The target as it arrived, which may not even parse. */

@@ -1,24 +1,13 @@
 import type { Context, Middleware } from 'koa'
 import { AppError } from '../errors.ts'
 import type { KeyAccess } from '../keys/identify.ts'
-import type { Scope } from '../keys/scopes.ts'
 import { SIGNATURE_SCHEME } from '../keys/signature.ts'
+import type { AuthenticatedUser } from './authenticated-user.ts'
 import { expectBody } from './body-digest.ts'
 import type { CookieSessions } from './cookie-session.ts'
 import { demandRouteScopes } from './route-scopes.ts'
 import { readSignedRequest } from './signed-request.ts'
 import { onlyHeader } from './single-header.ts'
-
-export interface AuthenticatedUser {
-  id: string
-  isAnonymous: boolean
-  /** How the request proved whose it is: `token` and `cookie` are the user in person, with a Supabase access token. */
-  method: 'token' | 'cookie' | 'key' | 'signature' | 'oauth'
-  /** The API key behind the request; absent for the user in person. */
-  keyId?: string
-  /** What the request may do; absent for the user in person, who may do everything. */
-  scopes?: readonly Scope[]
-}
 
 export interface AuthenticateOptions {
   /** Of Supabase access tokens. */

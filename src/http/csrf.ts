@@ -1,7 +1,7 @@
 import Router from '@koa/router'
 import type { Middleware } from 'koa'
 import { AppError } from '../errors.ts'
-import type { AuthenticatedUser } from './authenticate.ts'
+import type { AuthenticatedUser } from './authenticated-user.ts'
 import type { CookieSessions } from './cookie-session.ts'
 
 export interface CsrfRoutesOptions {

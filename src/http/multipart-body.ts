@@ -7,7 +7,7 @@ import multer, { MulterError } from 'multer'
 import koaMulter from '@koa/multer'
 import type { Context, Middleware } from 'koa'
 import { AppError } from '../errors.ts'
-import type { AuthenticatedUser } from './authenticate.ts'
+import type { AuthenticatedUser } from './authenticated-user.ts'
 import { digestBody } from './body-digest.ts'
 import { noteUploads } from './upload-notes.ts'
 

@@ -3,7 +3,7 @@ import ipaddr from 'ipaddr.js'
 import type { Context, Middleware } from 'koa'
 import { AppError } from '../errors.ts'
 import type { LimitName, RateLimits, Verdict } from '../rate-limits.ts'
-import type { AuthenticatedUser } from './authenticate.ts'
+import type { AuthenticatedUser } from './authenticated-user.ts'
 
 /** What a network hands to one customer: whoever has an IPv6 address has at least so many. */
 const IPV6_PREFIX_BITS = 64

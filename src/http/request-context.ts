@@ -4,7 +4,7 @@ import Koa, { HttpError, type Context, type Middleware } from 'koa'
 import { AppError, errorCodes, type ErrorCode } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics/metrics.ts'
-import type { AuthenticatedUser } from './authenticate.ts'
+import type { AuthenticatedUser } from './authenticated-user.ts'
 
 /** What callers may send as their own id: enough for UUIDs and trace ids, nothing that could forge a log line. */
 const REQUEST_ID = /^[A-Za-z0-9._-]{8,128}$/

@@ -2,7 +2,7 @@
 import type { Context } from 'koa'
 import { AppError } from '../errors.ts'
 import { demandScopes, scopesFor, type Action, type Scope } from '../keys/scopes.ts'
-import type { AuthenticatedUser } from './authenticate.ts'
+import type { AuthenticatedUser } from './authenticated-user.ts'
 
 /** Asked by the route itself, which knows the kind: see `demandKindScope`. */
 const BY_KIND: readonly Scope[] = []

@@ -1,19 +1,6 @@
 /** How much waits in the queues, for whoever watches the service. */
+import type { QueueState } from '../metrics/metrics.ts'
 import type { Database } from '../supabase/database.ts'
-
-export interface QueueState {
-  queues: {
-    queue: string
-    /** Jobs that could be taken now. */
-    due: number
-    /** Jobs whose time has not come. */
-    later: number
-    /** How long the oldest of those that are due has waited. */
-    oldestSeconds: number
-  }[]
-  /** Generations that wait without a job, for a place at their provider. */
-  waiting: number
-}
 
 /** Asking often must not become load, and a database that is slow must not hold up who asks. */
 const CACHE_MS = 5000

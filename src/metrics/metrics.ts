@@ -5,7 +5,6 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { ErrorCode } from '../errors.ts'
 import type { AuditStats } from '../audit/audit.ts'
-import type { QueueState } from '../jobs/queue-state.ts'
 
 /** A generation that has come to an end. */
 export interface GenerationEnd {
@@ -31,6 +30,20 @@ export interface ProviderCall {
   seconds: number
   /** Where it failed. */
   code?: ErrorCode | undefined
+}
+
+export interface QueueState {
+  queues: {
+    queue: string
+    /** Jobs that could be taken now. */
+    due: number
+    /** Jobs whose time has not come. */
+    later: number
+    /** How long the oldest of those that are due has waited. */
+    oldestSeconds: number
+  }[]
+  /** Generations that wait without a job, for a place at their provider. */
+  waiting: number
 }
 
 export interface Metrics {

@@ -6,17 +6,11 @@ import { readdir, readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { changePrivileges, type Privileges } from './migration-privileges.ts'
 import { createTable, alterTable, type TablePart } from './migration-tables.ts'
-import { inBrackets, splitList, splitStatements } from './sql-statements.ts'
+import { inBrackets, splitList, splitStatements, type Source } from './sql-statements.ts'
 
 export interface Migration {
   /** The leading digits of the file's name. */
   version: string
-  file: string
-  sql: string
-}
-
-/** Where a part comes from: the file, and the statement that makes it. */
-export interface Source {
   file: string
   sql: string
 }

@@ -1,6 +1,5 @@
 /** Tables as the migrations make and change them: columns, constraints, row level security. */
-import type { Source } from './migration-parts.ts'
-import { inBrackets, splitList, withoutBrackets } from './sql-statements.ts'
+import { inBrackets, splitList, withoutBrackets, type Source } from './sql-statements.ts'
 
 export interface ColumnPart extends Source {
   /** As written; Postgres may have a longer word for it. */

@@ -1,5 +1,11 @@
 /** Cuts SQL where its own words end: not within quotes, brackets or a function's body. */
 
+/** Where a part comes from: the file, and the statement that makes it. */
+export interface Source {
+  file: string
+  sql: string
+}
+
 /** Comments, quoted text and names, bodies between dollar signs; else one character. */
 const TOKEN = /--[^\n]*|\/\*[\s\S]*?\*\/|'(?:[^']|'')*'|"(?:[^"]|"")*"|(\$\w*\$)[\s\S]*?\1|[\s\S]/g
 
