@@ -95,8 +95,8 @@ const SENTENCES: Partial<Record<ErrorCode, string>> = {
 function statusOf(error: unknown): number {
   if (error instanceof HttpError) return error.status
   if (!(error instanceof Error)) return 500
-  // The body parser's own errors: a broken compressed body has only zlib's code.
-  if ('code' in error && typeof error.code === 'string' && (error.code.startsWith('Z_') || error.code === 'ERR_INVALID_URL')) return 400
+  // The body parser's own errors: a broken compressed body has only zlib's code, or Brotli's.
+  if ('code' in error && typeof error.code === 'string' && /^(Z_|ERR__ERROR_FORMAT_|ERR_INVALID_URL$)/.test(error.code)) return 400
   return 'status' in error && typeof error.status === 'number' ? error.status : 500
 }
 
