@@ -94,7 +94,7 @@ function idOf(ctx: Context): string {
 const toCursor = ({ id, createdAtMicros }: Generation): string => Buffer.from(`${createdAtMicros}.${id}`).toString('base64url')
 
 function parseCursor(cursor: string): { createdAtMicros: string; id: string } {
-  const match = /^(\d{1,18})\.([0-9a-f-]{36})$/.exec(Buffer.from(cursor, 'base64url').toString())
-  if (!match) throw new AppError('invalid_request', 'cursor must be one that an earlier answer gave as nextCursor.', { details: [{ path: 'cursor', message: 'is not valid' }] })
+  const match = /^(\d{1,18})\.(.+)$/.exec(Buffer.from(cursor, 'base64url').toString())
+  if (!match || !z.guid().safeParse(match[2]).success) throw new AppError('invalid_request', 'cursor must be one that an earlier answer gave as nextCursor.', { details: [{ path: 'cursor', message: 'is not valid' }] })
   return { createdAtMicros: match[1]!, id: match[2]! }
 }
