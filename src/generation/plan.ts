@@ -52,7 +52,15 @@ export const promptSchema = storableText.trim().min(1, 'must not be empty')
 export const modelIdSchema = storableText.min(1).max(200)
 /** What every vendor's own range of seeds contains. */
 export const MAX_SEED = 2_147_483_647
-export const providerOptionsSchema = z.record(z.string().max(50), z.record(z.string().max(50), z.unknown())).describe('Settings of one vendor alone, by the id of its provider. What the chosen provider does not know is refused; those of other providers are passed over.')
+/** No vendor's option is deeper. What is must not reach whoever walks through it: a parser lets a hundred thousand levels through. */
+const MAX_OPTION_DEPTH = 16
+
+export const providerOptionsSchema = z
+  .record(z.string().max(50), z.record(z.string().max(50), z.unknown()))
+  .refine((options) => isAtMostSoDeep(options, MAX_OPTION_DEPTH), 'must not be nested so deeply')
+  .describe('Settings of one vendor alone, by the id of its provider. What the chosen provider does not know is refused; those of other providers are passed over.')
+
+const isAtMostSoDeep = (value: unknown, levels: number): boolean => typeof value !== 'object' || value === null || (levels > 0 && Object.values(value).every((item) => isAtMostSoDeep(item, levels - 1)))
 
 /** What fields mean that several requests have: told by the API's own document. */
 export const MEANING = {
