@@ -1,4 +1,5 @@
 /** The rows, over the direct connection: several tables change together, and with the queue. */
+import { AppError } from '../errors.ts'
 import { toSizeText } from '../generation/catalog.ts'
 import { limitConcurrency } from '../limit-concurrency.ts'
 import type { Kind } from '../generation/plan.ts'
@@ -74,7 +75,7 @@ export function createRecords(database: Database, { enqueue, wakeWaiting, places
         }
         if (!isWaiting) await enqueue(tx, generationId, plan.kind)
         return { generationId, isNew: true, isWaiting }
-      })
+      }).catch(orGone)
       // Whoever made a place free in this moment did not see it wait yet.
       if (created.isWaiting) await wakeWaiting().catch(() => undefined)
       return { generationId: created.generationId, isNew: created.isNew }
@@ -216,6 +217,12 @@ export function createRecords(database: Database, { enqueue, wakeWaiting, places
       return rows[0]?.ended ?? false
     },
   }
+}
+
+/** A token may outlive its account. @throws {AppError} `unauthenticated` then, else what it was given. */
+function orGone(error: unknown): never {
+  if (error instanceof Error && 'constraint' in error && String(error.constraint).endsWith('_user_id_fkey')) throw new AppError('unauthenticated', 'Your account does not exist any more.', { cause: error })
+  throw error
 }
 
 const toBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
