@@ -16,6 +16,8 @@ export const errorCodes = {
   insufficient_scope: 403,
   not_found: 404,
   method_not_allowed: 405,
+  /** The client stopped in the middle of its request. */
+  request_incomplete: 408,
   conflict: 409,
   payload_too_large: 413,
   unsupported_media_type: 415,

@@ -6,7 +6,7 @@ import type { ErrorCode } from '../errors.ts'
 
 const ANSWERS: Record<string, { status: string; code: ErrorCode; error: string }> = {
   HPE_HEADER_OVERFLOW: { status: '431 Request Header Fields Too Large', code: 'payload_too_large', error: 'The headers of the request are too large.' },
-  ERR_HTTP_REQUEST_TIMEOUT: { status: '408 Request Timeout', code: 'request_timeout', error: 'The request did not arrive in time.' },
+  ERR_HTTP_REQUEST_TIMEOUT: { status: '408 Request Timeout', code: 'request_incomplete', error: 'The request did not arrive in time.' },
 }
 
 const MALFORMED = { status: '400 Bad Request', code: 'invalid_request' as const, error: 'The request is not valid HTTP.' }

@@ -1,4 +1,4 @@
-import type { Middleware } from 'koa'
+import type { Context, Middleware } from 'koa'
 import { AppError } from '../errors.ts'
 
 /** Routes that wait for a generation bound themselves, and say so in their answer. */
@@ -10,7 +10,7 @@ export function deadline(timeoutMs: number): Middleware {
     if (WAITS_LONGER.test(ctx.path)) return await next()
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => reject(new AppError('request_timeout', 'The request took too long.')), timeoutMs)
+      timer = setTimeout(() => reject(ctx.req.complete ? new AppError('request_timeout', 'The request took too long.') : incomplete(ctx)), timeoutMs)
     })
     try {
       await Promise.race([next(), late])
@@ -18,4 +18,10 @@ export function deadline(timeoutMs: number): Middleware {
       clearTimeout(timer)
     }
   }
+}
+
+/** Of a body that stopped: it is the client's own fault, and its connection ends with the answer. */
+function incomplete(ctx: Context): AppError {
+  ctx.set('Connection', 'close')
+  return new AppError('request_incomplete', 'The request did not arrive in time.')
 }

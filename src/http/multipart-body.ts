@@ -144,7 +144,7 @@ function tooLarge(ctx: Context, { files, maxBytes }: MultipartOptions): AppError
 
 function tooSlow(ctx: Context): AppError {
   endAfterAnswer(ctx)
-  return new AppError('request_timeout', 'The form did not arrive in time.')
+  return new AppError('request_incomplete', 'The form did not arrive in time.')
 }
 
 /** The rest of the body is not worth reading: the connection ends with the answer. */
