@@ -11,6 +11,7 @@ import { RefusedLinkError } from '../media/refused-link.ts'
 import type { AuthenticatedUser } from './authenticated-user.ts'
 import { toContentDisposition } from './content-disposition.ts'
 import { parseInput } from './json-body.ts'
+import { readQuery } from './query.ts'
 import { toAppError } from './request-context.ts'
 
 export interface DownloadRoutesOptions {
@@ -46,7 +47,7 @@ export function downloadRoutes({ authenticate, logger, download: options }: Down
   router.use(authenticate)
 
   router.get('/', async (ctx) => {
-    const { url, filename } = parseInput(downloadSchema, { ...ctx.query })
+    const { url, filename } = parseInput(downloadSchema, readQuery(ctx))
     const { id: userId } = ctx.state.user as AuthenticatedUser
     const transfer = startTransfer(ctx, takePlace(userId), options)
     try {

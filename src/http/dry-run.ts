@@ -3,10 +3,11 @@ import type { Context } from 'koa'
 import type { Plan } from '../generation/records.ts'
 import { toSizeText } from '../generation/catalog.ts'
 import { AppError } from '../errors.ts'
+import { readQuery } from './query.ts'
 
 /** @throws {AppError} `invalid_request` for a value that is neither true nor false: a typing error must not cost money. */
 export function isDryRun(ctx: Context): boolean {
-  const { dryRun } = ctx.query
+  const { dryRun } = readQuery(ctx)
   if (dryRun === undefined || dryRun === 'false') return false
   if (dryRun === 'true') return true
   throw new AppError('invalid_request', 'dryRun must be true or false.', { details: [{ path: 'dryRun', message: 'must be true or false' }] })

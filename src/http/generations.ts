@@ -12,6 +12,7 @@ import { refuseSignedBody } from './body-digest.ts'
 import { createEventStreams } from './event-stream.ts'
 import { toGenerationResponse } from './generation-response.ts'
 import { parseInput } from './json-body.ts'
+import { readQuery } from './query.ts'
 import { demandKindScope } from './route-scopes.ts'
 
 export interface GenerationRoutesOptions {
@@ -41,7 +42,7 @@ export function generationRoutes(options: GenerationRoutesOptions): Router {
   router.use(options.authenticate)
 
   router.get('/', async (ctx) => {
-    const { limit, cursor, status, kind } = parseInput(listSchema, { ...ctx.query })
+    const { limit, cursor, status, kind } = parseInput(listSchema, readQuery(ctx))
     demandKindScope(ctx, kind, 'read')
     const generations = await records.list(userOf(ctx).id, { limit: limit + 1, before: cursor === undefined ? undefined : parseCursor(cursor), status, kind })
     const page = generations.slice(0, limit)
