@@ -17,20 +17,27 @@ export function toContentDisposition(name: string, kind: MediaKind): string {
 
 /** Always ends with an extension of the type that the bytes have: no picture is saved as a program. */
 function toFileName(name: string, { extensions }: MediaKind): string {
-  const plain = name
+  const clean = name
     .toWellFormed()
     .normalize('NFC')
     // Paths and what file systems refuse; then characters that nobody sees, or that turn a name around.
     .replace(/[/\\<>:"|?*]/g, '_')
     .replace(/[\p{C}\p{Zl}\p{Zp}\ufffd]/gu, '')
     .replace(/\s+/g, ' ')
-    .replace(/^[ .]+|[ .]+$/g, '')
-    .replace(RESERVED, '_$&')
+    .replace(/^[ .]+/, '')
+  const plain = trimEnd(clean).replace(RESERVED, '_$&')
   const dot = plain.lastIndexOf('.')
   const has = dot > 0 && extensions.includes(plain.slice(dot + 1).toLowerCase())
   const extension = has ? plain.slice(dot + 1) : extensions[0]
-  const stem = cut(has ? plain.slice(0, dot) : plain, MAX_NAME_BYTES).replace(/[ .]+$/, '')
+  const stem = trimEnd(cut(has ? plain.slice(0, dot) : plain, MAX_NAME_BYTES))
   return `${stem === '' ? 'download' : stem}.${extension}`
+}
+
+/** Without a regular expression, which would look at a long run of dots once for each of its dots. */
+function trimEnd(text: string): string {
+  let end = text.length
+  while (end > 0 && ' .'.includes(text[end - 1]!)) end--
+  return text.slice(0, end)
 }
 
 /** As many whole characters as fit. */
