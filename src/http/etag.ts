@@ -17,7 +17,7 @@ export function answerTagged(ctx: Context, { body, etag, type, cacheControl }: T
   ctx.set('Cache-Control', cacheControl)
   // Koa's own check takes the no-cache that fetch adds to such a request for a wish to have it all again. A proxy that
   // compresses the answer makes its tag a weak one.
-  const known = ctx.get('If-None-Match').split(/\s*,\s*/).map((tag) => tag.replace(/^W\//, ''))
+  const known = ctx.get('If-None-Match').split(',').map((tag) => tag.trim().replace(/^W\//, ''))
   if (known.includes(etag)) return void (ctx.status = 304)
   ctx.type = type
   ctx.body = body
