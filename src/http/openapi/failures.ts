@@ -15,6 +15,7 @@ const MEANINGS: Record<ErrorCode, string> = {
   insufficient_scope: 'The API key lacks the scope for it.',
   not_found: 'There is no such thing of yours.',
   method_not_allowed: 'The path knows other methods.',
+  request_incomplete: 'The request did not arrive as a whole.',
   conflict: 'It was cancelled, has ended, or there are too many of them.',
   payload_too_large: 'The body, or a file of it, is too large.',
   unsupported_media_type: 'The body, or a file of it, is of another type.',
@@ -51,7 +52,7 @@ const MEANINGS: Record<ErrorCode, string> = {
 export const CODES = ['| code | status | meaning |', '|---|---|---|', ...(Object.entries(errorCodes) as [ErrorCode, number][]).map(([code, status]) => `| \`${code}\` | ${status} | ${MEANINGS[code]} |`)].join('\n')
 
 const STATUSES: Record<number, string> = {
-  400: 'Bad request', 401: 'Not signed in', 403: 'Not yours', 404: 'Not found', 405: 'Another method', 409: 'Conflict', 413: 'Too large', 415: 'Another type', 416: 'Another part',
+  400: 'Bad request', 401: 'Not signed in', 403: 'Not yours', 404: 'Not found', 405: 'Another method', 408: 'Incomplete', 409: 'Conflict', 413: 'Too large', 415: 'Another type', 416: 'Another part',
   422: 'Refused', 429: 'Too much', 500: 'Our fault', 502: 'The provider failed', 503: 'Not available now', 504: 'The provider was too slow',
 }
 
@@ -60,7 +61,7 @@ const ALWAYS: ErrorCode[] = ['internal_error', 'request_timeout']
 export const SIGNED_IN: ErrorCode[] = ['unauthenticated', 'auth_unavailable', 'rate_limited', 'database_unavailable', 'not_configured']
 /** For API keys, beside that. */
 export const BY_KEY: ErrorCode[] = ['signature_invalid', 'signature_expired', 'signature_replayed', 'insufficient_scope', 'forbidden', 'csrf_token_invalid']
-export const BODY: ErrorCode[] = ['invalid_request', 'payload_too_large', 'unsupported_media_type']
+export const BODY: ErrorCode[] = ['invalid_request', 'payload_too_large', 'unsupported_media_type', 'request_incomplete']
 /** What a generation may end with, and what is wrong with asking for one. */
 export const GENERATING: ErrorCode[] = [
   ...SIGNED_IN, ...BY_KEY, ...BODY, 'content_mismatch', 'not_found', 'conflict', 'content_refused', 'idempotency_mismatch', 'too_many_open', 'quota_reached', 'budget_reached', 'provider_rate_limited', 'provider_quota_reached', 'provider_failed',
