@@ -89,6 +89,8 @@ const schema = z.object({
   JWKS_COOLDOWN_SECONDS: integer(1, 1, 300),
   MODELS_FILE: text,
   OPEN_PROVIDERS: list,
+  BACKUP_HOURS: integer(24, 0, 500),
+  BACKUP_KEEP: integer(7, 1, 1000),
   ...apiKeyVariables,
   ...cookieVariables,
   STORAGE_MASTER_KEY: masterKeys,
@@ -283,5 +285,7 @@ function toConfig(env: z.infer<typeof schema>, rest: { providers: Record<string,
       queueBytes: env.AUDIT_QUEUE_BYTES,
       securityPerMinute: env.AUDIT_SECURITY_PER_MINUTE,
     },
+    /** Of the local project: how often, 0 for never, and how many are kept. */
+    backups: { everyMs: env.BACKUP_HOURS * 3_600_000, keep: env.BACKUP_KEEP },
   }
 }

@@ -3,6 +3,7 @@ import type { ParseArgsConfig } from 'node:util'
 import type { Config } from '../config.ts'
 import type { Logger } from '../log.ts'
 import type { Database } from '../supabase/database.ts'
+import type { Project } from '../supabase/project.ts'
 
 export interface AdminCommand {
   /** What stands behind its name, and below that what it means. */
@@ -19,6 +20,8 @@ export interface AdminContext {
   arguments: readonly string[]
   values: Readonly<Record<string, unknown>>
   config: Config
+  /** Which it is, for what needs more than the pool below. */
+  project: Project
   database: Database
   /** To standard error, as everything but results. */
   logger: Logger

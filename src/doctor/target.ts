@@ -23,7 +23,7 @@ export async function findTarget(env: Environment, directory?: string): Promise<
 /** Loaded only here: the local stack is no part of production. */
 async function findLocal(directory?: string): Promise<Environment | undefined> {
   try {
-    const { findRunningStack, STACK_DIRECTORY } = await import('../local/stack.ts')
+    const { findRunningStack, STACK_DIRECTORY } = await import('../local/running-stack.ts')
     const facts = await findRunningStack(directory ?? STACK_DIRECTORY)
     if (!facts) return undefined
     const { jwtSecret } = JSON.parse(await readFile(path.join(directory ?? STACK_DIRECTORY, 'keys.json'), 'utf8').catch(() => '{}')) as { jwtSecret?: string }

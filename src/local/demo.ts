@@ -4,7 +4,8 @@ import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { createClient, type SupabaseClient } from '@supabase/supabase-js'
-import { findRunningStack, STACK_DIRECTORY, startStack, type Stack, type StackFacts } from './stack.ts'
+import { findRunningStack, STACK_DIRECTORY, type StackFacts } from './running-stack.ts'
+import { startStack, type Stack } from './stack.ts'
 import { createTerminalLogger } from './terminal-log.ts'
 
 const VIDEO_PROMPTS = { text: 'The lighthouse turns its lamp on at dusk', picture: 'Waves roll in below the lighthouse' }

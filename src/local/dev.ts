@@ -4,7 +4,8 @@ import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
 import { providerSettings } from '../providers/registry.ts'
 import { watchLauncher } from './launcher.ts'
-import { resetStack, STACK_DIRECTORY, startStack, type Stack } from './stack.ts'
+import { STACK_DIRECTORY } from './running-stack.ts'
+import { resetStack, startStack, type Stack } from './stack.ts'
 import { createTerminalLogger } from './terminal-log.ts'
 
 const unknown = process.argv.slice(2).filter((argument) => argument !== '--reset')
@@ -37,7 +38,7 @@ try {
   await mkdir(STACK_DIRECTORY, { recursive: true })
   if (process.argv.includes('--reset')) await resetStack()
   process.stdout.write('Starting Postgres, Supabase and Darkroom …\n')
-  stack = await startStack({ env: process.env, logger: createTerminalLogger({ file: path.join(STACK_DIRECTORY, 'dev.log'), storageDirectory }) })
+  stack = await startStack({ env: process.env, logger: createTerminalLogger({ file: path.join(STACK_DIRECTORY, 'dev.log'), storageDirectory }), keepsBackups: true })
   process.stdout.write(banner(stack))
 } catch (error) {
   console.error(error instanceof Error ? error.message : error)

@@ -110,3 +110,14 @@ function supabaseKey(kind: 'publishable' | 'secret'): string {
   const random = randomBytes(16).toString('base64url').replace(/[-_]/g, 'x')
   return `sb_${kind}_${random}_${createHash('sha256').update(random).digest('hex').slice(0, 8)}`
 }
+
+/** Its variables, as a service has them. */
+export function supabaseEnv(supabase: LocalSupabase): NodeJS.ProcessEnv {
+  return {
+    SUPABASE_URL: supabase.url,
+    SUPABASE_SECRET_KEY: supabase.secretKey,
+    SUPABASE_PUBLISHABLE_KEY: supabase.publishableKey,
+    SUPABASE_JWT_SECRET: supabase.jwtSecret,
+    DATABASE_URL: supabase.databaseUrl,
+  }
+}

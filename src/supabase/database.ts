@@ -41,7 +41,9 @@ export function createDatabase(options: DatabaseOptions): Database {
   }
   const pool = new pg.Pool({ ...connection, max: options.poolSize, statement_timeout: STATEMENT_TIMEOUT_MS, query_timeout: STATEMENT_TIMEOUT_MS + 5000 })
   // A backend that is ended while idle must not end the process.
-  pool.on('error', (error) => options.logger.warn({ err: error }, 'a database connection was lost'))
+  let isClosing = false
+  // The pool says that it has ended before its connections have.
+  pool.on('error', (error) => isClosing || options.logger.warn({ err: error }, 'a database connection was lost'))
   const listener = createListener(connection, options.logger)
 
   const execute = async (text: string, values?: unknown[]) => {
@@ -78,6 +80,7 @@ export function createDatabase(options: DatabaseOptions): Database {
     },
     listen: listener.listen,
     async close() {
+      isClosing = true
       await listener.close()
       await pool.end()
     },

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { randomBytes, randomUUID } from 'node:crypto'
+import os from 'node:os'
 import path from 'node:path'
 import type { AuditRow } from '../../src/audit/audit-row.ts'
 import { createEnvelope, type MasterKey } from '../../src/audit/envelope.ts'
@@ -83,15 +84,16 @@ export const adminEnv = (env: Record<string, string> = {}): Record<string, strin
   ...env,
 })
 
-export function startAdmin(args: string[], env: Record<string, string> = {}) {
-  const child = spawn(process.execPath, [ADMIN, ...args], { env: { PATH: process.env.PATH, ...adminEnv(env) } as NodeJS.ProcessEnv, stdio: ['ignore', 'pipe', 'pipe'] })
+/** @param cwd where there is no `.env`, unless it is to be read. */
+export function startAdmin(args: string[], env: Record<string, string> = {}, cwd = os.tmpdir()) {
+  const child = spawn(process.execPath, [ADMIN, ...args], { cwd, env: { PATH: process.env.PATH, ...adminEnv(env) } as NodeJS.ProcessEnv, stdio: ['ignore', 'pipe', 'pipe'] })
   const [output, errors] = [collect(child.stdout), collect(child.stderr)]
   return { child, done: exited(child).then((code) => ({ code, output: output(), errors: errors() })) }
 }
 
 /** `npm run admin -- …args` */
-export async function runAdmin(args: string[], env: Record<string, string> = {}): Promise<AdminRun> {
-  const { code, output, errors } = await startAdmin(args, env).done
+export async function runAdmin(args: string[], env: Record<string, string> = {}, cwd?: string): Promise<AdminRun> {
+  const { code, output, errors } = await startAdmin(args, env, cwd).done
   const isJson = output.startsWith('{')
   return { code, output, errors, lines: isJson ? output.trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>) : [] }
 }
