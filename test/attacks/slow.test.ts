@@ -19,7 +19,7 @@ const sockets: Socket[] = []
 let stopped: Promise<WireAnswer[]>
 before(async () => {
   picture = await sharp({ create: { width: 256, height: 256, channels: 3, background: '#3060a0' } }).jpeg().toBuffer()
-  stage = await startStage({ env: { REQUEST_TIMEOUT_SECONDS: '1', MAX_JSON_BYTES: '1024', MAX_UPLOADS: '4', MAX_EVENT_STREAMS: '2', HEARTBEAT_SECONDS: '1' } }, async (service, _victim, attacker) => {
+  stage = await startStage({ env: { REQUEST_TIMEOUT_SECONDS: '3', MAX_JSON_BYTES: '1024', MAX_UPLOADS: '4', MAX_EVENT_STREAMS: '2', HEARTBEAT_SECONDS: '1' } }, async (service, _victim, attacker) => {
     const started = await service.generateVideo(attacker, { prompt: 'A film without end' }, { prefer: 'respond-async' })
     ownVideo = ((await started.json()) as { id: string }).id
     await eventually(async () => service.simulator.videos.created() === 2, 'it is begun')
@@ -84,7 +84,7 @@ describe(`${CROWD} connections that stop after`, () => {
   }
 })
 
-describe('a body that stops is given up, and its connection closed:', { concurrency: 8 }, () => {
+describe('a body that stops is given up, and its connection closed:', { concurrency: 16 }, () => {
   const rest: Record<string, () => string> = {
     'none of it': () => head('/api/keys', 100),
     'half of it': () => `${head('/api/keys', 100)}{"name":`,

@@ -30,7 +30,7 @@ describe('what users may use', () => {
   before(async () => {
     const file = path.join(await mkdtemp('/var/tmp/darkroom-usage-'), 'models.json')
     await writeFile(file, JSON.stringify([{ id: 'unpriced', kind: 'image', provider: 'modelark', vendorId: MODEL, family: 'seedream-4', maxPromptCharacters: 1000, sizes: { known: ['1024x1024'] } }]))
-    service = await startTestService({ env: { MODELS_FILE: file, MAX_OPEN_GENERATIONS: '250', USER_CONCURRENCY: '50' } })
+    service = await startTestService({ env: { MODELS_FILE: file, MAX_OPEN_GENERATIONS: '250', USER_CONCURRENCY: '50', PROVIDER_TIMEOUT_SECONDS: '60' } })
   })
   after(() => service.close())
 
