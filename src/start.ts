@@ -17,8 +17,6 @@ export interface RunningService {
 
 /** Longer than the 90 s for which Heroku's router keeps its connections: it must be the one that closes them. */
 const KEEP_ALIVE_MS = 95_000
-/** A whole request, body included, must have arrived by then. */
-const RECEIVE_TIMEOUT_MS = 60_000
 /** Of the time to stop; the rest is for answering whoever still waits, and for closing connections. */
 const JOBS_SHARE = 0.8
 
@@ -61,12 +59,12 @@ function untilThen(deadline: number): Promise<void> {
 
 /** A web process serves the API. A worker alone serves nothing but its metrics, where it was given a port for them. */
 async function listenAs(roles: { web: boolean }, { app, metricsApp }: Services, { http, metrics }: Config): Promise<Server | undefined> {
-  if (roles.web) return await listen(app.callback(), http.port, http.host)
-  return metrics.port === undefined ? undefined : await listen(metricsApp.callback(), metrics.port, http.host)
+  if (roles.web) return await listen(app.callback(), http)
+  return metrics.port === undefined ? undefined : await listen(metricsApp.callback(), { ...http, port: metrics.port })
 }
 
-async function listen(handler: Parameters<typeof createServer>[1], port: number, host: string | undefined): Promise<Server> {
-  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: RECEIVE_TIMEOUT_MS, requestTimeout: RECEIVE_TIMEOUT_MS, requireHostHeader: false }, handler)
+async function listen(handler: Parameters<typeof createServer>[1], { port, host, receiveTimeoutMs }: Pick<Config['http'], 'port' | 'host' | 'receiveTimeoutMs'>): Promise<Server> {
+  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: receiveTimeoutMs, requestTimeout: receiveTimeoutMs, connectionsCheckingInterval: receiveTimeoutMs / 10, requireHostHeader: false }, handler)
   answerConnectionErrors(server)
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)

@@ -24,7 +24,7 @@ function listRows(): string[][] {
 
 /** @param isShown at once; what the others say comes when they have ended, so that it can be read. */
 async function run(files: string[], isShown: boolean): Promise<number> {
-  const flags = ['--test', '--test-global-setup=test/setup.ts', `--test-timeout=${FILE_TIMEOUT_MS}`, '--test-concurrency=1', '--test-reporter=spec']
+  const flags = ['--test', `--import=${path.join(import.meta.dirname, 'support/left-open.ts')}`, '--test-global-setup=test/setup.ts', `--test-timeout=${FILE_TIMEOUT_MS}`, '--test-concurrency=1', '--test-reporter=spec']
   const child = spawn(process.execPath, [...flags, ...files], { stdio: ['ignore', isShown ? 'inherit' : 'pipe', 'inherit'] })
   const words: Buffer[] = []
   child.stdout?.on('data', (chunk: Buffer) => words.push(chunk))

@@ -26,6 +26,8 @@ export interface ImageRoutesOptions extends GenerateOptions {
   maxJsonBytes: number
   maxUploadBytes: number
   maxUploads: number
+  /** Longest silence while a form arrives. */
+  uploadIdleMs: number
 }
 
 export const testRequestSchema = z.strictObject({ prompt: z.string().trim().min(1).max(4000).describe('Anything: nothing is made of it.') })
@@ -39,7 +41,7 @@ export function imageRoutes(options: ImageRoutesOptions): Router {
   const { catalog, providers, standIns } = options
   const router = new Router({ prefix: '/api/images', sensitive: true })
   const json = jsonBody({ maxBytes: options.maxJsonBytes })
-  const form = (fields: Record<string, number>) => multipartBody({ files: fields, maxBytes: options.maxUploadBytes, maxUploads: options.maxUploads })
+  const form = (fields: Record<string, number>) => multipartBody({ files: fields, maxBytes: options.maxUploadBytes, maxUploads: options.maxUploads, idleMs: options.uploadIdleMs })
   router.use(options.authenticate)
 
   router.get('/models', (ctx) => {

@@ -18,6 +18,8 @@ export interface MultipartOptions {
   maxBytes: number
   /** Forms with files that are received at once; one user may have half of these places. */
   maxUploads: number
+  /** A body of which nothing arrives for so long is given up: its place is somebody else's. */
+  idleMs: number
   /** What reads a body that is no form; such a body is refused where absent. */
   otherwise?: [Middleware, Middleware]
 }
@@ -27,8 +29,6 @@ const MAX_FIELD_BYTES = 64 * 1024
 /** Of all fields and their headers, beside the file. */
 const MAX_REST_BYTES = 512 * 1024
 const MAX_FULL_FILES = 4
-/** A body of which nothing arrives for so long is given up: its place is somebody else's. */
-const MAX_SILENCE_MS = 10_000
 
 const refuse: Middleware = async () => {
   throw new AppError('unsupported_media_type', 'Send the request as a form, with Content-Type: multipart/form-data.')
@@ -78,7 +78,7 @@ export function multipartBody(options: MultipartOptions): [Middleware, Middlewar
   async function receive(ctx: Context): Promise<void> {
     if (Number(ctx.get('Content-Length')) > maxTotal) throw tooLarge(ctx, options)
     contexts.set(ctx.req, ctx)
-    const watch = watchBody(ctx, maxTotal)
+    const watch = watchBody(ctx, maxTotal, options.idleMs)
     const compare = digestBody(ctx)
     try {
       // multer reads a body to its end before it tells that it was too long: what comes is counted beside it.
@@ -117,9 +117,9 @@ export function uploadsOf(ctx: Context, field: string): Uint8Array[] {
 }
 
 /** Watches a body as it arrives: resolves once there is too much of it, or nothing for too long. */
-function watchBody({ req }: Context, maxBytes: number): { trouble: Promise<'too large' | 'too slow'>; stop: () => void } {
+function watchBody({ req }: Context, maxBytes: number, idleMs: number): { trouble: Promise<'too large' | 'too slow'>; stop: () => void } {
   const { promise: trouble, resolve } = Promise.withResolvers<'too large' | 'too slow'>()
-  const timer = setTimeout(() => resolve('too slow'), MAX_SILENCE_MS)
+  const timer = setTimeout(() => resolve('too slow'), idleMs)
   let size = 0
   const count = (chunk: Buffer) => {
     timer.refresh()

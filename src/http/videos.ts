@@ -23,11 +23,13 @@ export interface VideoRoutesOptions extends GenerateOptions {
   maxJsonBytes: number
   maxUploadBytes: number
   maxUploads: number
+  /** Longest silence while a form arrives. */
+  uploadIdleMs: number
 }
 
 export function videoRoutes(options: VideoRoutesOptions): Router {
   const router = new Router({ prefix: '/api/videos', sensitive: true })
-  const multipart = multipartBody({ files: { image: 1 }, maxBytes: options.maxUploadBytes, maxUploads: options.maxUploads, otherwise: jsonBody({ maxBytes: options.maxJsonBytes }) })
+  const multipart = multipartBody({ files: { image: 1 }, maxBytes: options.maxUploadBytes, maxUploads: options.maxUploads, idleMs: options.uploadIdleMs, otherwise: jsonBody({ maxBytes: options.maxJsonBytes }) })
   router.use(options.authenticate)
 
   router.get('/models', (ctx) => {

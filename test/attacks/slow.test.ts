@@ -5,7 +5,7 @@ import { connect, type Socket } from 'node:net'
 import { after, before, describe, test } from 'node:test'
 import sharp from 'sharp'
 import { assertTold, bearer, dryRun, startStage, type Stage } from '../support/attacks.ts'
-import { eventually } from '../support/service.ts'
+import { eventually, startTestService } from '../support/service.ts'
 import { exchange, parseAnswers, toBytes, type WireAnswer } from '../support/wire.ts'
 
 const CROWD = 200
@@ -19,7 +19,7 @@ const sockets: Socket[] = []
 let stopped: Promise<WireAnswer[]>
 before(async () => {
   picture = await sharp({ create: { width: 256, height: 256, channels: 3, background: '#3060a0' } }).jpeg().toBuffer()
-  stage = await startStage({ env: { REQUEST_TIMEOUT_SECONDS: '3', MAX_JSON_BYTES: '1024', MAX_UPLOADS: '4', MAX_EVENT_STREAMS: '2', HEARTBEAT_SECONDS: '1' } }, async (service, _victim, attacker) => {
+  stage = await startStage({ env: { REQUEST_TIMEOUT_SECONDS: '3', MAX_JSON_BYTES: '1024', MAX_UPLOADS: '4', UPLOAD_IDLE_SECONDS: '4', MAX_EVENT_STREAMS: '2', HEARTBEAT_SECONDS: '1' } }, async (service, _victim, attacker) => {
     const started = await service.generateVideo(attacker, { prompt: 'A film without end' }, { prefer: 'respond-async' })
     ownVideo = ((await started.json()) as { id: string }).id
     await eventually(async () => service.simulator.videos.created() === 2, 'it is begun')
@@ -163,4 +163,14 @@ test('nobody came to harm', async () => {
   // The victim's own requests may name the victim.
   log.splice(0, log.length, ...log.filter(({ userId }) => userId !== stage.victim.id))
   await stage.assertUnharmed()
+})
+
+test('a request that has not arrived as a whole when its time is over is given up, on routes that wait for minutes too', async (t) => {
+  const service = await startTestService({ env: { RECEIVE_TIMEOUT_SECONDS: '1' } })
+  t.after(() => service.close())
+  for (const half of ['GET /api/usage HTTP/1.1\r\nHost: localhost\r\nX-A: b\r\n', `${head('/api/images/generate', 100)}{"prompt":`, `${head('/api/videos/generate', 100)}{"prompt":`]) {
+    const [answer] = parseAnswers(await exchange(service.url, [Buffer.from(half)]))
+    assertTold(answer!, 408, 'request_incomplete')
+  }
+  assert.equal(service.simulator.requests.length, 0)
 })
