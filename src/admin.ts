@@ -18,7 +18,7 @@ const commands: Readonly<Record<string, { summary: string; load: () => Promise<A
   erase: { summary: 'removes everything of a user: rows, files, audit log', load: async () => (await import('./admin/erase.ts')).erase },
   logs: { summary: 'prints the audit log as lines of JSON, oldest first', load: async () => (await import('./admin/logs.ts')).logs },
   quota: { summary: 'sets how many bytes a user may store', load: async () => (await import('./admin/quota.ts')).quota },
-  rekey: { summary: 'wraps the keys of the audit log by the first key of STORAGE_MASTER_KEY', load: async () => (await import('./admin/rekey.ts')).rekey },
+  rekey: { summary: 'brings what is encrypted in rows under the first key of STORAGE_MASTER_KEY', load: async () => (await import('./admin/rekey.ts')).rekey },
   restore: { summary: 'brings a backup back into a project', load: async () => (await import('./admin/restore.ts')).restore },
 }
 

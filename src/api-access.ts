@@ -27,12 +27,10 @@ export interface ApiAccess {
   signingKeys: Pick<SigningKeyStore, 'publicKeys'>
 }
 
-export async function createApiAccess(options: ApiAccessOptions): Promise<ApiAccess> {
+export function createApiAccess(options: ApiAccessOptions): ApiAccess {
   const sealer = createSealer(options.masterKeys)
   const apiKeys = createApiKeys({ ...options, sealer })
   const signingKeys = createSigningKeys({ ...options, ...options.oauth, sealer })
-  // What was written before there was a master key, or under the one before, is sealed by the present one from now on.
-  if (options.masterKeys.length > 0) await Promise.all([apiKeys.reseal(), signingKeys.reseal()])
   const accessTokens = createAccessTokens({ signingKeys, issuer: options.oauth.issuer, lifetimeSeconds: options.oauth.tokenLifetimeSeconds })
   return { apiKeys, accessTokens, signingKeys, keyAccess: createKeyAccess({ keys: apiKeys, nonces: options.nonces, accessTokens, signatureWindowMs: options.signatureWindowMs }) }
 }

@@ -68,7 +68,7 @@ export function createApp(services: AppServices): Koa {
   return app
 }
 
-const ALLOWED_HEADERS = ['Authorization', 'Content-Type', 'Idempotency-Key', 'Prefer', 'X-Request-Id', 'X-Client-Info', 'X-CSRF-Token', 'Last-Event-ID', 'Range', 'If-Range', 'apikey']
+const ALLOWED_HEADERS = ['Authorization', 'Content-Type', 'Cache-Control', 'Idempotency-Key', 'Prefer', 'X-Request-Id', 'X-Client-Info', 'X-CSRF-Token', 'Last-Event-ID', 'Range', 'If-Range', 'apikey']
 const EXPOSED_HEADERS = ['X-Request-Id', 'Retry-After', 'Location', 'Preference-Applied', 'Idempotency-Replayed', 'Content-Disposition', 'Content-Range', 'Accept-Ranges', 'ETag', 'RateLimit', 'RateLimit-Policy']
 const PREFLIGHT_SECONDS = 600
 

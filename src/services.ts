@@ -103,7 +103,7 @@ export async function createServices(config: Config, logger: Logger, roles: { we
   const tokens = createTokenVerifier({ keySet, jwtSecret: config.supabase.jwtSecret, issuers: config.supabase.issuers, cacheSize: config.supabase.tokenCacheSize, askAuth: createAskAuth(config.supabase) })
   const ownNonces = createMemoryNonces(config.apiKeys.nonces)
   const nonces = redis ? createSharedNonces(redis.client, ownNonces) : ownNonces
-  const apiAccess = await createApiAccess({ ...config.apiKeys, masterKeys: config.masterKeys.map(({ key }) => key), database, logger, nonces })
+  const apiAccess = createApiAccess({ ...config.apiKeys, masterKeys: config.masterKeys.map(({ key }) => key), database, logger, nonces })
   const guard = createGuardedFetch({ timeoutMs: config.media.downloadTimeoutMs, onRefused: ({ host, reason, onBehalfOf }) => audit.security('address_refused', { ...onBehalfOf, reason: `${reason}: ${host}` }) })
   const media = createMedia(guard, { ...config.media, maxBytes: config.media.maxImageBytes, maxPixels: config.media.maxImagePixels, timeoutMs: config.media.downloadTimeoutMs })
   // A guard of its own: what users do not read on must not hold up what is stored.

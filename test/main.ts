@@ -1,6 +1,6 @@
 /**
- * `npm test [-- files]`: files that share a database and its queue run one after the other. All of them run as two rows side
- * by side, each on a local Supabase of its own: tests of whole processes mostly wait, and leave the time to the others.
+ * `npm test [-- files]`: files that share a database and its queue run one after the other. All of them run as three rows
+ * side by side, each on a local Supabase of its own: much of a test is waiting, which leaves the time to the others.
  */
 import { spawn } from 'node:child_process'
 import { globSync } from 'node:fs'
@@ -8,8 +8,11 @@ import path from 'node:path'
 
 const FILE_TIMEOUT_MS = 120_000
 
-/** What the names of the row beside begin with. */
-const BESIDE = ['crash', 'vendors-crash', 'fleet', 'process', 'doctor', 'media/', 'providers/', 'simulator/', 'supabase/', 'http/download', 'http/signed', 'http/api-key', 'http/oauth']
+/** What the names of each further row begin with. */
+const BESIDE = [
+  ['crash', 'fleet', 'process', 'load', 'doctor', 'redis', 'media/', 'simulator/', 'supabase/', 'http/download', 'http/signed', 'http/api-key', 'http/oauth', 'http/shared'],
+  ['vendors-crash', 'admin', 'local/', 'attacks/', 'providers/', 'audit/', 'http/audit', 'http/vendors', 'http/chains', 'http/open-models'],
+]
 
 const given = process.argv.slice(2)
 const rows = given.length > 0 ? [given] : listRows()
@@ -18,8 +21,8 @@ process.exit(codes.find((code) => code !== 0) ?? 0)
 
 function listRows(): string[][] {
   const files = globSync('**/*.test.ts', { cwd: import.meta.dirname }).toSorted()
-  const isBeside = (file: string) => BESIDE.some((beginning) => file.split(path.sep).join('/').startsWith(beginning))
-  return [files.filter((file) => !isBeside(file)), files.filter(isBeside)].map((row) => row.map((file) => path.join(import.meta.dirname, file)))
+  const rowOf = (file: string) => BESIDE.findIndex((beginnings) => beginnings.some((beginning) => file.split(path.sep).join('/').startsWith(beginning)))
+  return [-1, ...BESIDE.keys()].map((row) => files.filter((file) => rowOf(file) === row).map((file) => path.join(import.meta.dirname, file)))
 }
 
 /** @param isShown at once; what the others say comes when they have ended, so that it can be read. */

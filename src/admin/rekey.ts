@@ -1,6 +1,11 @@
-/** Wraps every data key by the newest master key, so that an older one can be thrown away. Payloads stay as they are. */
+/**
+ * Brings everything that is encrypted in rows under the newest master key, so that an older one can be thrown away: the
+ * data keys of the audit log, whose payloads stay as they are, and what signs.
+ */
 import { createEnvelope, UnknownKeyError, type Envelope, type WrappedKey } from '../audit/envelope.ts'
 import type { Database } from '../supabase/database.ts'
+import { createSealer } from '../keys/sealing.ts'
+import { resealSecrets } from '../supabase/reseal.ts'
 import { UsageError, type AdminCommand } from './command.ts'
 
 const BATCH = 500
@@ -8,7 +13,8 @@ const BATCH = 500
 export const rekey: AdminCommand = {
   usage: `
 
-Put the new key in front (STORAGE_MASTER_KEY=new:…,old:…), restart every process, run this, and remove the old key.
+Give every process both keys, the old one in front (old:…,new:…), then both with the new one in front (new:…,old:…), run this,
+and remove the old key. For a first key: give it to every process, and run this.
 It may be interrupted and run again; what was done stays done. Ends with 1 while rows are left that no key opens.`,
   options: {},
   arguments: [],
@@ -16,8 +22,9 @@ It may be interrupted and run again; what was done stays done. Ends with 1 while
     const [current, ...older] = config.masterKeys
     if (!current) throw new UsageError('STORAGE_MASTER_KEY is missing: there is no key to wrap by.')
     const outcome = await rewrapAll(database, createEnvelope([current, ...older]))
-    await print({ keyId: current.id, ...outcome, unknownKeys: Object.fromEntries(outcome.unknownKeys) })
-    const left = outcome.broken + [...outcome.unknownKeys.values()].reduce((sum, count) => sum + count, 0)
+    const { resealed, unreadable } = await resealSecrets(database, createSealer(config.masterKeys.map(({ key }) => key)))
+    await print({ keyId: current.id, ...outcome, unknownKeys: Object.fromEntries(outcome.unknownKeys), resealed, unreadable })
+    const left = unreadable + outcome.broken + [...outcome.unknownKeys.values()].reduce((sum, count) => sum + count, 0)
     if (left > 0) throw new Error(`${left} rows could not be opened. Name their keys in STORAGE_MASTER_KEY and run it again.`)
   },
 }

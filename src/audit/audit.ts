@@ -40,7 +40,7 @@ export interface AuditOptions {
   queue: number
   /** Of payloads that wait. */
   queueBytes: number
-  /** Security events, and refusals of strangers, that get a row of their own; of each kind. */
+  /** Security events, and refusals of strangers and of each user, that get a row of their own; of each kind. */
   securityPerMinute: number
   /** For tests. */
   flushMs?: number
@@ -61,14 +61,14 @@ export function createAudit(options: AuditOptions): Audit {
   function add(entry: AuditEntry): void {
     const level = levelOf(entry)
     if (entry.event !== undefined) security[entry.event] = (security[entry.event] ?? 0) + 1
-    const isStrangersRefusal = entry.userId === undefined && (entry.status ?? 0) >= 400
-    if ((level === 'security' || isStrangersRefusal) && !cap.take(`${entry.event} ${entry.errorCode}`, entry)) return void omittedCount++
+    const kind = kindOf(entry, level)
+    if (kind !== undefined && !cap.take(kind, entry)) return void omittedCount++
     queue.add(level, () => toWaiting(entry))
   }
 
   /** One row for all that had none, with what they have in common. */
-  function tellOmitted({ event, status, errorCode }: AuditEntry, omitted: number): void {
-    queue.add(levelOf({ event }), () => toWaiting({ event, status, errorCode }, omitted))
+  function tellOmitted({ event, status, errorCode, userId }: AuditEntry, omitted: number): void {
+    queue.add(levelOf({ event }), () => toWaiting({ event, status, errorCode, ...(status !== undefined && status < 500 && { userId }) }, omitted))
   }
 
   function toWaiting({ payload, ...entry }: AuditEntry, omitted?: number): WaitingRow {
@@ -103,6 +103,12 @@ export function createAudit(options: AuditOptions): Audit {
       await queue.stop(timeoutMs)
     },
   }
+}
+
+/** What is counted together where there is too much of it: what strangers are refused, and each user beyond a limit. */
+function kindOf({ userId, status = 0, event, errorCode }: AuditEntry, level: AuditRow['level']): string | undefined {
+  if (userId !== undefined && status >= 400 && status < 500) return `${userId} ${event} ${errorCode}`
+  return level === 'security' || (userId === undefined && status >= 400) ? `${event} ${errorCode}` : undefined
 }
 
 const levelOf = ({ event }: AuditEntry): AuditRow['level'] => (event === undefined ? 'info' : 'security')

@@ -9,7 +9,7 @@ const COLUMNS = [
   { table: 'darkroom.signing_keys', column: 'private_key', what: 'keys that sign access tokens', lost: 'another one is made in their place' },
 ]
 const PLAIN = createSealer([]).head
-const SET_IT = 'Set STORAGE_MASTER_KEY (openssl rand -base64 32) for every process: each start seals what stands open.'
+const SET_IT = 'Set STORAGE_MASTER_KEY (openssl rand -base64 32) for every process, and run npm run admin -- rekey.'
 
 export const sealing: Check = {
   name: 'sealing',

@@ -1,5 +1,5 @@
 /** How the steps of a generation end: closed, put off, or written down whatever it takes. Shared by every kind. */
-import { AppError } from '../errors.ts'
+import { AppError, ProviderError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { GenerationWork, RecordedError, Records, Submission } from './records.ts'
 import { untilWritten, type Pace } from './retry.ts'
@@ -39,7 +39,8 @@ export function createOutcomes({ records, logger, storeRetryMs, pace }: OutcomeO
     logOutcome,
 
     /** Ends a generation that cannot succeed. */
-    async close(work: GenerationWork, error: RecordedError): Promise<RunResult> {
+    async close(work: GenerationWork, { code, message }: RecordedError): Promise<RunResult> {
+      const error = { code, message }
       // Refused when an answer came in at the last moment: the next run goes on with it.
       if (!(await records.fail(work.id, error))) return again(pace.minTimeoutMs)
       logOutcome(work, error)
@@ -85,3 +86,6 @@ export function toRecordedError(error: unknown): RecordedError {
   if (error instanceof AppError) return { code: error.code, message: error.message }
   return { code: 'internal_error', message: 'Something went wrong inside the service.' }
 }
+
+/** The same for a submission's own row, which also knows of a failure that was billed. */
+export const toSubmissionError = (error: unknown): RecordedError & { charged?: 'yes' } => ({ ...toRecordedError(error), ...(error instanceof ProviderError && error.charged === 'yes' && { charged: 'yes' }) })

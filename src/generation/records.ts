@@ -207,7 +207,8 @@ export interface Records {
   /** What the provider tells of its progress, from 0 to 1. It never goes back. */
   saveProgress(generationId: string, progress: number): Promise<void>
   saveAccepted(generationId: string, index: number, accepted: AcceptedOutput): Promise<void>
-  saveNotAccepted(generationId: string, index: number, state: 'refused' | 'unknown', error: RecordedError): Promise<void>
+  /** @param error with `charged: 'yes'` where the provider bills what it did not give: the account is charged then. */
+  saveNotAccepted(generationId: string, index: number, state: 'refused' | 'unknown', error: RecordedError & { charged?: 'yes' }): Promise<void>
   /** Gives a claimed submission back: the provider surely did not accept it, and this process must go. */
   releaseSubmission(generationId: string, index: number): Promise<void>
   /** Keeps an output that came as bytes until it is stored: no link leads to it again. */

@@ -5,7 +5,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { AppError, ProviderError } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import { toRecordedError, toUnknown, type Outcomes } from './outcome.ts'
+import { toRecordedError, toSubmissionError, toUnknown, type Outcomes } from './outcome.ts'
 import type { PreparedCall } from './prepare-call.ts'
 import { costOf } from './price.ts'
 import type { FoundOperations, MediaModel, Operation, OperationState, Output, Started } from './provider.ts'
@@ -86,7 +86,7 @@ export function createSubmissionSteps(options: SubmissionStepsOptions) {
       await outcomes.persist(work, lifetimeFromNow(), () => records.saveUncertain(work.id, index, toRecordedError(error)))
       return stepAfter(FIRST_SETTLE_PAUSE_MS)
     }
-    await outcomes.persist(work, lifetimeFromNow(), () => records.saveNotAccepted(work.id, index, isRefused ? 'refused' : 'unknown', toRecordedError(error)))
+    await outcomes.persist(work, lifetimeFromNow(), () => records.saveNotAccepted(work.id, index, isRefused ? 'refused' : 'unknown', toSubmissionError(error)))
     return NOTHING
   }
 
@@ -189,7 +189,7 @@ export function createSubmissionSteps(options: SubmissionStepsOptions) {
   }
 
   async function end(work: GenerationWork, index: number, state: 'refused' | 'unknown', error: AppError): Promise<StepResult> {
-    await records.saveNotAccepted(work.id, index, state, toRecordedError(error))
+    await records.saveNotAccepted(work.id, index, state, toSubmissionError(error))
     return NOTHING
   }
 

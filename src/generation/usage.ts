@@ -1,5 +1,6 @@
 /** What a user may use: bytes in storage, money in a month, generations at once. Counted by the rows, refused before anything is paid. */
 import { AppError } from '../errors.ts'
+import type { InputFile } from './provider.ts'
 import type { Plan } from './records.ts'
 
 /** The service's own, for users who have none. */
@@ -36,12 +37,13 @@ const MIB = 1024 * 1024
 const VIDEO_BYTES_PER_SECOND: Readonly<Record<string, number>> = { '360p': MIB, '480p': MIB, '576p': MIB, '720p': 2 * MIB, '1080p': 4 * MIB, '4k': 16 * MIB }
 const OTHER_BYTES_PER_SECOND = 4 * MIB
 
-/** What is set aside for a plan; the fallback that takes most decides. */
-export function reservationOf(plan: Plan): { bytes: number; costMicros: number | null } {
+/** What is set aside for a plan and the files it works on, which are kept until it is done; the fallback that takes most decides. */
+export function reservationOf(plan: Plan, inputs: Readonly<Record<string, InputFile>> = {}): { bytes: number; costMicros: number | null } {
   const plans: Plan[] = [plan, ...plan.fallbacks]
   // Of what may follow, an unknown price is nothing to refuse the first for.
   const costs = plans.map(({ estimatedCostMicros }) => estimatedCostMicros ?? 0)
-  return { bytes: Math.max(...plans.map(toBytes)), costMicros: plan.estimatedCostMicros === null ? null : Math.max(...costs) }
+  const inputBytes = Object.values(inputs).reduce((sum, { bytes }) => sum + bytes.length, 0)
+  return { bytes: inputBytes + Math.max(...plans.map(toBytes)), costMicros: plan.estimatedCostMicros === null ? null : Math.max(...costs) }
 }
 
 function toBytes(plan: Plan): number {

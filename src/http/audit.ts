@@ -79,6 +79,8 @@ function requestBytes(ctx: Context): number | undefined {
 function payloadOf(ctx: Context, maxBytes: number): (() => Buffer) | undefined {
   const body: unknown = ctx.request.body
   const uploads = (ctx.state.uploadNotes ?? []) as UploadNote[]
+  // What was refused made nothing, and whoever sends it again and again must not fill the log.
+  if (sentStatus(ctx) === 429) return undefined
   const isEmpty = typeof body !== 'object' || body === null || Object.keys(body).length === 0
   return isEmpty && uploads.length === 0 ? undefined : () => toPayload(body, uploads, maxBytes)
 }

@@ -9,7 +9,7 @@ import type { RateLimits } from '../rate-limits.ts'
 import { readMaxAge } from './cache-control.ts'
 import { isDryRun, toDryRunResponse } from './dry-run.ts'
 import { readIdempotencyKey } from './idempotency.ts'
-import { limitGeneration } from './rate-limit.ts'
+import { limitKind, limitModel } from './rate-limit.ts'
 import { releaseUploads } from './multipart-body.ts'
 
 export interface GenerationRequest {
@@ -37,7 +37,7 @@ export async function generate(ctx: Context, request: GenerationRequest, options
     ctx.body = toDryRunResponse((await request.prepare()).plan)
     return
   }
-  await limitGeneration(ctx, options.rateLimits, request.kind, request.input.model ?? '')
+  await limitKind(ctx, options.rateLimits, request.kind)
   const { generationId, isNew } = await submit(ctx, request, user, options)
   // Whoever waits for minutes holds no pictures meanwhile.
   releaseUploads(ctx)
@@ -45,12 +45,13 @@ export async function generate(ctx: Context, request: GenerationRequest, options
   await answerWhenDone(ctx, generationId, user.id, request.present, options)
 }
 
-async function submit(ctx: Context, { identity, prepare }: GenerationRequest, { id: userId }: AuthenticatedUser, { records, files, cacheSeconds }: GenerateOptions): Promise<{ generationId: string; isNew: boolean }> {
+async function submit(ctx: Context, { identity, prepare }: GenerationRequest, { id: userId }: AuthenticatedUser, { records, files, cacheSeconds, rateLimits }: GenerateOptions): Promise<{ generationId: string; isNew: boolean }> {
   const idempotencyKey = readIdempotencyKey(ctx, identity)
   // Before the plan: what was made once is answered again, even if its model is gone by now.
   const earlier = idempotencyKey && (await records.findEarlier(userId, idempotencyKey))
   if (earlier !== undefined) return { generationId: earlier, isNew: false }
   const { plan, inputs } = await prepare()
+  await limitModel(ctx, rateLimits, plan.model)
   // Without a seed every answer is another one: only who asks for it is given the same again.
   const maxAgeSeconds = readMaxAge(ctx, plan.seed === undefined ? 0 : cacheSeconds)
   return await records.create({ userId, plan, bucket: files.bucket, inputs, idempotencyKey, maxAgeSeconds })

@@ -29,10 +29,13 @@ export const limitUser = (limits: RateLimits): Middleware => async (ctx, next) =
 }
 
 /** @throws {AppError} `rate_limited` */
-export async function limitGeneration(ctx: Context, limits: RateLimits, kind: 'images' | 'videos', model: string): Promise<void> {
-  const { id } = ctx.state.user as AuthenticatedUser
-  await take(ctx, limits, kind, id)
-  await take(ctx, limits, 'model', `${id}:${model}`)
+export async function limitKind(ctx: Context, limits: RateLimits, kind: 'images' | 'videos'): Promise<void> {
+  await take(ctx, limits, kind, (ctx.state.user as AuthenticatedUser).id)
+}
+
+/** @param model that will do the work, whatever it was called in the request. @throws {AppError} `rate_limited` */
+export async function limitModel(ctx: Context, limits: RateLimits, model: string): Promise<void> {
+  await take(ctx, limits, 'model', `${(ctx.state.user as AuthenticatedUser).id}:${model}`)
 }
 
 async function take(ctx: Context, limits: RateLimits, name: LimitName, key: string): Promise<void> {

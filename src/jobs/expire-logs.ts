@@ -17,7 +17,6 @@ export function expireLogsJob(database: Database, { retentionDays }: { retention
       )
       deleted += rows.length
       if (rows.length === BATCH) continue
-      await database.query('delete from darkroom.erasures where erased_at < now() - make_interval(days => $1)', [retentionDays])
       if (deleted > 0) logger.info({ rows: deleted }, 'old rows of the audit log were deleted')
       return undefined
     }

@@ -8,7 +8,7 @@ import type { Scope } from '../keys/scopes.ts'
 import { limitConcurrency } from '../limit-concurrency.ts'
 import type { Logger } from '../log.ts'
 import type { Database, Query } from './database.ts'
-import { placeOfRow, resealRows } from './reseal.ts'
+import { placeOfRow } from './reseal.ts'
 
 export interface ApiKeysOptions {
   database: Database
@@ -21,8 +21,6 @@ export interface ApiKeysOptions {
 }
 
 export interface ApiKeys extends ApiKeyStore, KeyFinder {
-  /** Seals with the present master key what was sealed with an earlier one, or not at all. */
-  reseal(): Promise<void>
 }
 
 const CHANNEL = 'darkroom_api_keys'
@@ -133,7 +131,6 @@ export function createApiKeys(options: ApiKeysOptions): ApiKeys {
       known.delete(id)
       return made
     },
-    reseal: () => resealRows({ database, sealer, logger, table: 'api_keys', id: 'id', column: 'signing_key' }),
   }
 }
 

@@ -2,6 +2,7 @@
 import { AppError } from '../errors.ts'
 import { toSizeText } from '../generation/catalog.ts'
 import { limitConcurrency } from '../limit-concurrency.ts'
+import { onePerKey } from '../one-per-key.ts'
 import type { Kind } from '../generation/plan.ts'
 import type { Mark, Operation, Output } from '../generation/provider.ts'
 import type { GenerationStatus, GenerationWork, Plan, RecordedError, Records, Submission } from '../generation/records.ts'
@@ -33,10 +34,12 @@ export function createRecords(database: Database, { enqueue, wakeWaiting, places
   const { query } = database
   // Claims wait for one another in the database: they must not hold every connection meanwhile.
   const oneClaim = limitConcurrency(1)
+  const onePerUser = onePerKey()
   return {
     async create({ userId, plan, bucket, inputs, idempotencyKey, maxAgeSeconds }) {
       const fingerprint = fingerprintOf(plan, inputs)
-      const created = await database.transaction(async (tx) => {
+      // They would wait for the account's lock, each with a connection that others need.
+      const created = await onePerUser(userId, () => database.transaction(async (tx) => {
         const earlier = idempotencyKey && (await takeKey(tx, userId, idempotencyKey))
         if (earlier !== undefined) return { generationId: earlier, isNew: false, isWaiting: false }
         const reused = maxAgeSeconds > 0 ? await reuse(tx, userId, fingerprint, maxAgeSeconds) : undefined
@@ -44,7 +47,7 @@ export function createRecords(database: Database, { enqueue, wakeWaiting, places
           if (idempotencyKey) await giveKey(tx, userId, idempotencyKey, reused)
           return { generationId: reused, isNew: true, isWaiting: false }
         }
-        const { bytes, costMicros } = reservationOf(plan)
+        const { bytes, costMicros } = reservationOf(plan, inputs)
         const [row] = await tx<{ generation_id: string; waiting: boolean; exceeded: Exceeded | null }>(INSERT_GENERATION, [
           userId,
           toStorableText(plan.prompt),
@@ -75,7 +78,7 @@ export function createRecords(database: Database, { enqueue, wakeWaiting, places
         }
         if (!isWaiting) await enqueue(tx, generationId, plan.kind)
         return { generationId, isNew: true, isWaiting }
-      }).catch(orGone)
+      })).catch(orGone)
       // Whoever made a place free in this moment did not see it wait yet.
       if (created.isWaiting) await wakeWaiting().catch(() => undefined)
       return { generationId: created.generationId, isNew: created.isNew }

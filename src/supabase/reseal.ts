@@ -1,31 +1,39 @@
-/** Sealed columns, when the master key changes: whatever is not sealed by the present one is sealed anew. */
+/** What is sealed in rows, when the master key changes: whatever is not sealed by the present one is sealed anew. */
 import type { Sealer } from '../keys/sealing.ts'
-import type { Logger } from '../log.ts'
 import type { Database } from './database.ts'
-
-export interface SealedColumn {
-  database: Database
-  sealer: Sealer
-  logger: Logger
-  table: string
-  id: string
-  column: string
-}
 
 export const placeOfRow = (table: string, id: string): string => `${table}/${id}`
 
-export async function resealRows({ database, sealer, logger, table, id: idColumn, column }: SealedColumn): Promise<void> {
-  const rows = await database.query<{ id: string; sealed: Buffer }>(`select ${idColumn} as id, ${column} as sealed from darkroom.${table} where substring(${column} for octet_length($1::bytea)) <> $1`, [sealer.head])
-  let unreadable = 0
-  for (const { id, sealed } of rows) {
-    const place = placeOfRow(table, id)
-    try {
-      await database.query(`update darkroom.${table} set ${column} = $3 where ${idColumn} = $1 and ${column} = $2`, [id, sealed, sealer.seal(sealer.open(sealed, place), place)])
-    } catch (error) {
-      unreadable++
-      logger.debug({ err: error, table }, 'a sealed row could not be read')
+const COLUMNS = [
+  { table: 'api_keys', id: 'id', column: 'signing_key' },
+  { table: 'signing_keys', id: 'kid', column: 'private_key' },
+]
+
+export interface Resealed {
+  resealed: number
+  /** Sealed by a master key that is not configured. */
+  unreadable: number
+}
+
+/** Safe to repeat, and while processes run: those that do not know the present key yet cannot open what this has done. */
+export async function resealSecrets(database: Database, sealer: Sealer): Promise<Resealed> {
+  const outcome: Resealed = { resealed: 0, unreadable: 0 }
+  for (const { table, id: idColumn, column } of COLUMNS) {
+    const rows = await database.query<{ id: string; sealed: Buffer }>(`select ${idColumn} as id, ${column} as sealed from darkroom.${table} where substring(${column} for octet_length($1::bytea)) <> $1`, [sealer.head])
+    for (const { id, sealed } of rows) {
+      const place = placeOfRow(table, id)
+      const opened = open(sealer, sealed, place)
+      if (!opened) outcome.unreadable++
+      else outcome.resealed += (await database.query(`update darkroom.${table} set ${column} = $3 where ${idColumn} = $1 and ${column} = $2 returning 1`, [id, sealed, sealer.seal(opened, place)])).length
     }
   }
-  if (rows.length > 0) logger.info({ table, resealed: rows.length - unreadable }, 'secrets were sealed with the present master key')
-  if (unreadable > 0) logger.warn({ table, unreadable }, 'secrets are sealed by a master key that STORAGE_MASTER_KEY does not name any more')
+  return outcome
+}
+
+function open(sealer: Sealer, sealed: Buffer, place: string): Buffer | undefined {
+  try {
+    return sealer.open(sealed, place)
+  } catch {
+    return undefined
+  }
 }

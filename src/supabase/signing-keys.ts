@@ -9,13 +9,11 @@ import { KEY_SET_MAX_AGE_SECONDS, KID_PREFIX, type SigningKeys } from '../keys/a
 import type { Sealer } from '../keys/sealing.ts'
 import type { Logger } from '../log.ts'
 import type { Database, Query } from './database.ts'
-import { placeOfRow, resealRows } from './reseal.ts'
+import { placeOfRow } from './reseal.ts'
 
 export interface SigningKeyStore extends SigningKeys {
   /** The public keys, as anybody may have them. */
   publicKeys(): Promise<JWK[]>
-  /** As for API keys. */
-  reseal(): Promise<void>
 }
 
 export interface SigningKeysOptions {
@@ -37,7 +35,7 @@ const COOLDOWN_MS = 1000
 const GRACE_SECONDS = 120
 
 /** One process at a time rotates; the pair is known to nobody else in this schema. */
-const LOCK = 'select pg_advisory_xact_lock(20261122, 2)'
+const LOCK = 'select pg_advisory_xact_lock(20261127, 1)'
 const NEEDS = `
   select not exists (select from darkroom.signing_keys where private_key is not null and signs_from <= clock_timestamp() and coalesce(retired_at > clock_timestamp(), true)) as "isMissing",
     not exists (select from darkroom.signing_keys where retired_at is null and signs_from > clock_timestamp() - make_interval(days => $1)) as "isOld"`
@@ -153,7 +151,6 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeyStore 
       return findIn(await get(), kid) ?? findIn(await get(COOLDOWN_MS), kid)
     },
     publicKeys: async () => (await get()).rows.map(({ publicJwk }) => publicJwk),
-    reseal: () => resealRows({ database, sealer, logger: options.logger, table: 'signing_keys', id: 'kid', column: 'private_key' }),
   }
 }
 

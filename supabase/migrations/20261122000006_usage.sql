@@ -119,6 +119,14 @@ begin
   return null;
 end $$;
 
+-- Also what a provider bills and does not give, such as a picture that it withheld.
+create or replace function darkroom.settled_cost(current public.generations) returns bigint
+language sql stable set search_path = '' as $$
+  select sum(coalesce(submission.cost_micros, current.estimated_cost_micros / (select count(*) from darkroom.submissions where generation_id = current.id)))::bigint
+  from darkroom.submissions submission
+  where submission.generation_id = current.id and (submission.state in ('accepted', 'lost') or (submission.state = 'unknown' and submission.error ->> 'charged' = 'yes'))
+$$;
+
 -- What the end of a generation means for its account: what was set aside is given back, each paid call is charged. Both
 -- once, though it may be reopened and end again.
 create function darkroom.settle(current public.generations) returns void
@@ -130,11 +138,11 @@ begin
   insert into public.usage_ledger (user_id, entry, generation_id, index, cost_micros)
   select current.user_id, 'charge', current.id, submission.index, submission.cost
   from (
-    select index, state, coalesce(cost_micros, current.estimated_cost_micros / count(*) over (), 0) as cost
+    select index, state, error, coalesce(cost_micros, current.estimated_cost_micros / count(*) over (), 0) as cost
     from darkroom.submissions where generation_id = current.id
   ) submission
   -- Of what is deleted on its way the provider's work may go on, and be billed.
-  where submission.state in ('accepted', 'lost') or (current.status in ('queued', 'running', 'storing') and submission.state in ('starting', 'uncertain', 'started'))
+  where submission.state in ('accepted', 'lost') or (submission.state = 'unknown' and submission.error ->> 'charged' = 'yes') or (current.status in ('queued', 'running', 'storing') and submission.state in ('starting', 'uncertain', 'started'))
   on conflict do nothing;
 end $$;
 

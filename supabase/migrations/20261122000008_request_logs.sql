@@ -58,7 +58,7 @@ create table darkroom.erasures (
   user_id uuid primary key,
   erased_at timestamptz not null
 );
-comment on table darkroom.erasures is 'Users whose data was erased: calls from before, which a process may still hold, get no row. Kept as long as those would be.';
+comment on table darkroom.erasures is 'Users whose data was erased: calls from before, which a process may still hold, get no row, and no backup from before brings them back. Kept for good.';
 
 revoke all on darkroom.request_logs, darkroom.request_payloads, darkroom.erasures from public, anon, authenticated, service_role;
 alter table darkroom.request_logs enable row level security;

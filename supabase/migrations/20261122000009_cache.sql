@@ -63,6 +63,7 @@ begin
   select generation.* into earlier
   from darkroom.requests request join public.generations generation on generation.id = request.generation_id
   where request.fingerprint = wanted and generation.user_id = owner and generation.status in ('queued', 'running', 'storing')
+    and generation.created_at > now() - max_age
   order by generation.created_at limit 1;
   if found then
     return earlier.id;

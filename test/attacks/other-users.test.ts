@@ -57,6 +57,12 @@ const ATTACKS: Record<string, Row[]> = {
   'GET /health': [['in the query', () => get(`/health?userId=${victim().id}`), 200]],
   'GET /health/live': [['in the query', () => get(`/health/live?userId=${victim().id}`), 200]],
   'GET /.well-known/jwks.json': [['in the query', () => get(`/.well-known/jwks.json?client_id=${victim().key.id}`), 200]],
+  // The same for everybody.
+  'GET /openapi.json': [],
+  'GET /docs': [],
+  'GET /docs/:file': [['as a file', () => get(`/docs/${victim().storagePath}`), 404, 'not_found']],
+  'GET /metrics': [['with a user’s token', () => get(`/metrics?userId=${victim().id}`), 404, 'not_found']],
+  'GET /api/csrf': [['in the query', () => get(`/api/csrf?userId=${victim().id}`), 404, 'not_found']],
   'GET /api/models': [['in the query', () => get(`/api/models?userId=${victim().id}`), 200]],
   'GET /api/images/models': [['in the query', () => get(`/api/images/models?userId=${victim().id}`), 200]],
   'GET /api/videos/models': [['in the query', () => get(`/api/videos/models?userId=${victim().id}`), 200]],
@@ -212,7 +218,7 @@ for (const [route, rows] of Object.entries(ATTACKS)) {
   })
 }
 
-const OPEN = ['GET /health', 'GET /health/live', 'GET /.well-known/jwks.json']
+const OPEN = ['GET /health', 'GET /health/live', 'GET /.well-known/jwks.json', 'GET /openapi.json', 'GET /docs', 'GET /docs/:file', 'GET /metrics']
 describe('without a token', () => {
   for (const route of routesOfApp().filter((one) => !OPEN.includes(one) && !/oauth|callbacks/.test(one))) {
     test(`${route} is closed`, async () => {

@@ -159,17 +159,20 @@ describe('the audit log', () => {
     assert.deepEqual(told(rare), [[null, 'security']])
   })
 
-  test('so is a flood of strangers who are refused; users and answers are not', async () => {
+  test('so is a flood of refusals, of strangers together and of each user alone; answers are not', async () => {
     const audit = create({ securityPerMinute: 2 })
-    const userId = randomUUID()
+    const [userId, other] = [randomUUID(), randomUUID()]
     for (let index = 0; index < 5; index++) {
       audit.record(() => ({ requestId: `stranger-${index}`, status: 404, errorCode: 'not_found' }))
       audit.record(() => ({ requestId: `guest-${index}`, status: 200 }))
       audit.record(() => ({ requestId: `known-${index}`, status: 404, errorCode: 'not_found', userId }))
+      audit.record(() => ({ requestId: `served-${index}`, status: 200, userId }))
     }
+    audit.record(() => ({ requestId: 'other-0', status: 404, errorCode: 'not_found', userId: other }))
     await audit.stop()
-    assert.deepEqual((await Promise.all(['stranger-', 'guest-', 'known-'].map(requestIds))).map(({ length }) => length), [2, 5, 5])
-    assert.equal(audit.stats().omitted, 3)
+    assert.deepEqual((await Promise.all(['stranger-', 'guest-', 'known-', 'served-', 'other-'].map(requestIds))).map(({ length }) => length), [2, 5, 2, 5, 1])
+    assert.equal(audit.stats().omitted, 6)
+    assert.deepEqual((await logRows('user_id = $1 and omitted is not null', userId)).map(({ omitted, status }) => [omitted, status]), [[3, 404]])
   })
 
   test('every minute begins anew, and tells what the last one left out', async () => {

@@ -1,6 +1,7 @@
 /** What is kept of keys: in rows, in logs, in a process whose database is away. */
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import { runAdmin } from '../support/audit.ts'
 import { makeKey, sendRaw, sha256, sign, signingKeyOf } from '../support/api-keys.ts'
 import { startLine } from '../support/outage.ts'
 import { eventually, startTestService, type TestService } from '../support/service.ts'
@@ -61,7 +62,7 @@ describe('what is kept of API keys', () => {
     }
   })
 
-  test('what was written without a master key is sealed by the first process that has one', async () => {
+  test('what was written without a master key, or by the one before, is sealed anew when the operator says so', async () => {
     const plain = await startTestService()
     const key = await makeKey(plain.url, await signUp())
     const get = () => sign(key, { method: 'GET', target: '/api/models', headers: [] })
@@ -71,8 +72,16 @@ describe('what is kept of API keys', () => {
     try {
       assert.deepEqual([await sealedBy(), (await sendRaw(plain.url, get())).status], [0, 200])
       started.push(await startTestService({ env: { STORAGE_MASTER_KEY: MASTER_KEY } }))
+      // Not at its start: other processes do not know the key yet.
+      assert.deepEqual([await sealedBy(), (await sendRaw(started[1]!.url, get())).status, (await sendRaw(plain.url, get())).status], [0, 200, 200])
+      const rekey = async (keys: string) => {
+        const run = await runAdmin(['rekey'], { STORAGE_MASTER_KEY: keys })
+        assert.ok(Number(run.lines[0]?.resealed) >= 1, run.errors)
+      }
+      await rekey(MASTER_KEY)
       assert.deepEqual([await sealedBy(), (await sendRaw(started[1]!.url, get())).status], [1, 200])
       started.push(await startTestService({ env: { STORAGE_MASTER_KEY: `${next},${MASTER_KEY}` } }))
+      await rekey(`${next},${MASTER_KEY}`)
       started.push(await startTestService({ env: { STORAGE_MASTER_KEY: next } }))
       assert.equal((await sendRaw(started[3]!.url, get())).status, 200, 'the old master key is needed no more')
       const blind = await eventually(async () => ((answer) => answer.status === 503 && answer)(await sendRaw(plain.url, get())), 'a process without the master key says what it lacks')
