@@ -24,7 +24,7 @@ describe('work that was not done when the backup was made', () => {
   test('is never asked for again; what was paid for and kept is stored', async () => {
     await emptyProject()
     const simulator = await startModelArkSimulator()
-    const env = { ARK_API_KEY: simulator.apiKey, ARK_BASE_URL: simulator.baseURL, USER_CONCURRENCY: '3', PROVIDER_TIMEOUT_SECONDS: '30', DOWNLOAD_TIMEOUT_SECONDS: '30', CALL_TIMEOUT_SECONDS: '30' }
+    const env = { ARK_API_KEY: simulator.apiKey, ARK_BASE_URL: simulator.baseURL, USER_CONCURRENCY: '1', PROVIDER_TIMEOUT_SECONDS: '30', DOWNLOAD_TIMEOUT_SECONDS: '30', CALL_TIMEOUT_SECONDS: '30' }
     const user = await signUp()
     const service = await startTestService({ env })
     const stateOf = async (id: string) => (await sql<{ state: string }>(`select generation.status || ' ' || string_agg(state, ',' order by index) as state from public.generations generation join darkroom.submissions on generation_id = generation.id where generation.id = $1 group by generation.id`, [id]))[0]?.state
