@@ -6,7 +6,8 @@ export const apiKeyVariables = {
   API_KEYS_PER_USER: integer(20, 1, 1000),
   API_KEY_CACHE_SECONDS: integer(2, 1, 10),
   API_SIGNATURE_WINDOW_SECONDS: integer(300, 10, 900),
-  API_NONCES_PER_KEY: integer(20_000, 1, 10_000_000),
+  // RATE_LIMIT_USER lets 300 requests a minute in, and a nonce lives for at most two windows of five minutes: 3000.
+  API_NONCES_PER_USER: integer(5000, 1, 10_000_000),
   API_NONCES: integer(100_000, 1, 10_000_000),
   OAUTH_ISSUER: text,
   OAUTH_KEY_DAYS: integer(30, 1, 365),
@@ -23,7 +24,7 @@ export function toApiKeyConfig(env: ApiKeyEnvironment) {
     maxPerUser: env.API_KEYS_PER_USER,
     cacheMs: env.API_KEY_CACHE_SECONDS * 1000,
     signatureWindowMs: env.API_SIGNATURE_WINDOW_SECONDS * 1000,
-    nonces: { perKey: env.API_NONCES_PER_KEY, total: env.API_NONCES },
+    nonces: { perUser: env.API_NONCES_PER_USER, total: env.API_NONCES },
     oauth: { issuer: env.OAUTH_ISSUER ?? env.PUBLIC_URL ?? DEFAULT_ISSUER, rotationDays: env.OAUTH_KEY_DAYS, tokenLifetimeSeconds: env.OAUTH_TOKEN_SECONDS },
   }
 }

@@ -72,7 +72,7 @@ export function createKeyAccess(options: KeyAccessOptions): KeyAccess {
       if (!known || !isGood) throw new AppError('signature_invalid', 'The signature does not fit this request and key.')
       demandAlive(known, now())
       // Only now: whoever cannot sign must not use up nonces, nor the room for them.
-      const isFirst = await nonces.remember(known.id, request.nonce, leftMs + NONCE_MARGIN_MS)
+      const isFirst = await nonces.remember({ userId: known.userId, keyId: known.id }, request.nonce, leftMs + NONCE_MARGIN_MS)
       if (!isFirst) throw new AppError('signature_replayed', 'This signed request was received before. Sign each request anew, with a nonce of its own.')
       return toUser(known, 'signature')
     },

@@ -3,18 +3,24 @@ import { createHash } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import { AppError } from '../errors.ts'
 
+/** Who signed: a nonce is distinct for each key, and room is counted for each user. */
+export interface Signer {
+  userId: string
+  keyId: string
+}
+
 export interface NonceStore {
   /**
-   * Remembers a nonce for `ttlMs`, at once: of many equal calls one is first.
+   * Remembers a key's nonce for `ttlMs`, at once: of many equal calls one is first.
    * @returns false when it is known already.
    * @throws {AppError} when it cannot be remembered: its request must be refused then.
    */
-  remember(keyId: string, nonce: string, ttlMs: number): Promise<boolean>
+  remember(signer: Signer, nonce: string, ttlMs: number): Promise<boolean>
 }
 
 export interface MemoryNonceOptions {
-  /** Nonces kept of one key, so that one caller cannot fill the store for all. */
-  perKey: number
+  /** Nonces kept of one user, so that nobody fills the store for all: not by several keys either. */
+  perUser: number
   total: number
   /** In milliseconds, and never backwards. */
   now?: () => number
@@ -25,24 +31,25 @@ const SLOT_MS = 1000
 /**
  * Nonces of this process alone. When it is full it refuses: to forget one early would let its request in a second time.
  */
-export function createMemoryNonces({ perKey, total, now = () => performance.now() }: MemoryNonceOptions): NonceStore {
+export function createMemoryNonces({ perUser, total, now = () => performance.now() }: MemoryNonceOptions): NonceStore {
+  /** By user, each nonce with its key. */
   const seen = new Map<string, Set<string>>()
   /** What ends in each second, so that forgetting costs no search. */
-  const slots = new Map<number, [keyId: string, nonce: string][]>()
+  const slots = new Map<number, [userId: string, keyAndNonce: string][]>()
   let count = 0
   let sweptTo = Math.floor(now() / SLOT_MS)
 
   function forgetEnded(): void {
     for (const present = Math.floor(now() / SLOT_MS); sweptTo < present; sweptTo++) {
-      for (const [keyId, nonce] of slots.get(sweptTo) ?? []) forget(keyId, nonce)
+      for (const [userId, keyAndNonce] of slots.get(sweptTo) ?? []) forget(userId, keyAndNonce)
       slots.delete(sweptTo)
     }
   }
 
-  function forget(keyId: string, nonce: string): void {
-    const nonces = seen.get(keyId)!
-    nonces.delete(nonce)
-    if (nonces.size === 0) seen.delete(keyId)
+  function forget(userId: string, keyAndNonce: string): void {
+    const nonces = seen.get(userId)!
+    nonces.delete(keyAndNonce)
+    if (nonces.size === 0) seen.delete(userId)
     count--
   }
 
@@ -52,17 +59,18 @@ export function createMemoryNonces({ perKey, total, now = () => performance.now(
   }
 
   return {
-    async remember(keyId, nonce, ttlMs) {
+    async remember({ userId, keyId }, nonce, ttlMs) {
       forgetEnded()
-      const nonces = seen.get(keyId) ?? new Set()
-      if (nonces.has(nonce)) return false
-      if (nonces.size >= perKey || count >= total) throw full()
+      const nonces = seen.get(userId) ?? new Set()
+      const keyAndNonce = `${keyId} ${nonce}`
+      if (nonces.has(keyAndNonce)) return false
+      if (nonces.size >= perUser || count >= total) throw full()
       // Never before its end: the slot is swept once the second after it has begun.
       const slot = Math.ceil((now() + ttlMs) / SLOT_MS)
       const ending = slots.get(slot) ?? []
       slots.set(slot, ending)
-      ending.push([keyId, nonce])
-      seen.set(keyId, nonces.add(nonce))
+      ending.push([userId, keyAndNonce])
+      seen.set(userId, nonces.add(keyAndNonce))
       count++
       return true
     },
@@ -77,10 +85,10 @@ const PREFIX = 'darkroom:nonce'
  */
 export function createSharedNonces(redis: Redis, own: NonceStore): NonceStore {
   return {
-    async remember(keyId, nonce, ttlMs) {
-      if (!(await own.remember(keyId, nonce, ttlMs))) return false
+    async remember(signer, nonce, ttlMs) {
+      if (!(await own.remember(signer, nonce, ttlMs))) return false
       // It fails at once, or within its time limit, while Redis is away: requests go on meanwhile.
-      const key = `${PREFIX}:${createHash('sha256').update(`${keyId} ${nonce}`).digest('base64url')}`
+      const key = `${PREFIX}:${createHash('sha256').update(`${signer.keyId} ${nonce}`).digest('base64url')}`
       const isNew = await redis.set(key, '1', 'PX', Math.ceil(ttlMs), 'NX').then((answer) => answer === 'OK', () => true)
       return isNew
     },

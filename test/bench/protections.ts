@@ -37,7 +37,7 @@ async function run(bench: Bench): Promise<RowResult> {
   bench.progress('starting the local Supabase and four services')
   const backend = await startBackend(bench)
   const user = await backend.signUp()
-  const on = { ...backend.env, ARK_API_KEY: 'nobody-asks', LOG_LEVEL: 'info', METRICS_TOKEN: 'sixteen-characters-or-more', STORAGE_MASTER_KEY: `bench:${randomBytes(32).toString('base64')}`, API_NONCES_PER_KEY: '10000000', API_NONCES: '10000000' }
+  const on = { ...backend.env, ARK_API_KEY: 'nobody-asks', LOG_LEVEL: 'info', METRICS_TOKEN: 'sixteen-characters-or-more', STORAGE_MASTER_KEY: `bench:${randomBytes(32).toString('base64')}`, API_NONCES_PER_USER: '10000000', API_NONCES: '10000000' }
   const ours = await startOurs(bench, on, 'web')
   const bare = await startChild<{ url: string }>(bench, { script: 'serve-unprotected.ts', core: SERVICE_CORE, env: on })
   const keyless = await startOurs(bench, { ...on, STORAGE_MASTER_KEY: '' }, 'web')

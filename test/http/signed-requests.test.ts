@@ -222,10 +222,10 @@ describe('signed requests', () => {
     assert.deepEqual(told(await send(sign(key, POST, { nonce, timestamp: now() - 5 }))), [401, 'signature_replayed'])
   })
 
-  test('when nonces cannot be remembered requests are refused, of one key or of all, and none is forgotten', async () => {
-    const small = await startTestService({ env: { API_NONCES_PER_KEY: '3', API_NONCES: '5' } })
+  test('when nonces cannot be remembered requests are refused, of one user or of all, and none is forgotten', async () => {
+    const small = await startTestService({ env: { API_NONCES_PER_USER: '3', API_NONCES: '5' } })
     try {
-      const [first, second] = [await makeKey(small.url, user), await makeKey(small.url, user)]
+      const [first, second, others] = [await makeKey(small.url, user), await makeKey(small.url, user), await makeKey(small.url, await signUp())]
       const ask = (request: RawRequest) => sendRaw(small.url, request)
       for (let count = 0; count < 20; count++) assert.equal((await ask(sign(first, get(), { signingKey: 'wrong' }))).status, 401)
       const kept = sign(first, get())
@@ -233,8 +233,9 @@ describe('signed requests', () => {
       for (let count = 0; count < 2; count++) assert.equal((await ask(sign(first, get()))).status, 200)
       const full = await ask(sign(first, get()))
       assert.deepEqual([told(full), Number(full.headers['retry-after']) > 200], [[429, 'rate_limited'], true])
-      assert.deepEqual([(await ask(sign(second, get()))).status, (await ask(sign(second, get()))).status], [200, 200])
-      assert.deepEqual(told(await ask(sign(second, get()))), [429, 'rate_limited'])
+      assert.deepEqual(told(await ask(sign(second, get()))), [429, 'rate_limited'], 'another key of the same user')
+      assert.deepEqual([(await ask(sign(others, get()))).status, (await ask(sign(others, get()))).status], [200, 200])
+      assert.deepEqual(told(await ask(sign(others, get()))), [429, 'rate_limited'])
       assert.deepEqual(told(await ask(kept)), [401, 'signature_replayed'])
     } finally {
       await small.close()
