@@ -33,7 +33,7 @@ describe('nonces of two processes', { skip: noRedis }, () => {
 
   test('are those of one key: another of the same user may have the same', async () => {
     const [other, nonce] = [await makeKey(services[0]!.url, user), 'the-same-nonce-of-two-keys']
-    for (const one of [key, other]) assert.deepEqual((await statuses(sign(one, { method: 'GET', target: '/api/models', headers: [] }, { nonce }), 2)).toSorted(), [200, 401])
+    for (const one of [key, other]) assert.deepEqual(new Set(await statuses(sign(one, { method: 'GET', target: '/api/models', headers: [] }, { nonce }), 2)), new Set([200, 401]))
   })
 
   test('are remembered by each while Redis is away, and requests go on', async () => {
