@@ -82,10 +82,6 @@ begin
   end if;
   return null;
 end $$;
-create trigger balance_now after insert on public.usage_ledger
-  for each row when (new.entry = 'reserve') execute function darkroom.balance_entry();
-create constraint trigger balance_later after insert on public.usage_ledger deferrable initially deferred
-  for each row when (new.entry <> 'reserve') execute function darkroom.balance_entry();
 
 -- Limits -----------------------------------------------------------------------------------------------------------
 
@@ -199,14 +195,32 @@ alter table public.usage_ledger enable row level security;
 create policy "Users read their own ledger" on public.usage_ledger
   for select to authenticated using (user_id = (select auth.uid()));
 
--- What there was before: last, since its balances are made at the end of this file ---------------------------------
+-- What there was before -----------------------------------------------------------------------------------------------
 
+-- The triggers above hold the tables, so nothing comes between. Those that balance are made last: here each account is
+-- written once, and not once for each of its files while the tables are held.
 insert into public.usage_ledger (user_id, created_at, entry, generation_id, path, bytes)
 select user_id, created_at, 'store', generation_id, storage_path, file_size from public.images
 union all select user_id, created_at, 'store', generation_id, storage_path, file_size from public.videos;
 
+-- An estimate is shared by all calls of its generation, those that cost nothing included.
 insert into public.usage_ledger (user_id, created_at, entry, generation_id, index, cost_micros)
 select generation.user_id, coalesce(generation.finished_at, generation.created_at), 'charge', generation.id, submission.index,
-  coalesce(submission.cost_micros, generation.estimated_cost_micros / count(*) over (partition by generation.id), 0)
-from darkroom.submissions submission join public.generations generation on generation.id = submission.generation_id
+  coalesce(submission.cost_micros, generation.estimated_cost_micros / submission.calls, 0)
+from (select generation_id, index, state, cost_micros, count(*) over (partition by generation_id) as calls from darkroom.submissions) submission
+join public.generations generation on generation.id = submission.generation_id
 where generation.status in ('succeeded', 'failed') and submission.state in ('accepted', 'lost');
+
+insert into darkroom.accounts (user_id, used_bytes)
+select user_id, sum(case when entry = 'store' then bytes else 0 end) from public.usage_ledger group by user_id;
+
+insert into darkroom.spending (user_id, month, micros)
+select user_id, date_trunc('month', created_at at time zone 'utc'), sum(cost_micros)
+from public.usage_ledger where entry = 'charge' and cost_micros > 0 group by 1, 2;
+
+-- From here on --------------------------------------------------------------------------------------------------------
+
+create trigger balance_now after insert on public.usage_ledger
+  for each row when (new.entry = 'reserve') execute function darkroom.balance_entry();
+create constraint trigger balance_later after insert on public.usage_ledger deferrable initially deferred
+  for each row when (new.entry <> 'reserve') execute function darkroom.balance_entry();

@@ -1,8 +1,11 @@
 /** The migrations on a Postgres like a hosted project's: nothing is granted by default, and `postgres` is no superuser. */
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import path from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import pg from 'pg'
+import { readMigrations } from '../../src/supabase/migration-parts.ts'
 import { applyMigrations } from '../../src/supabase/migrations.ts'
 import { HOSTED, POLICY_OWNER } from '../support/hosted.ts'
 import { sql, supabase } from '../support/supabase.ts'
@@ -117,13 +120,97 @@ describe('the migrations on a hosted project', () => {
   })
 
   test('a migration that fails leaves nothing behind and is named', async () => {
-    const { mkdtemp, writeFile } = await import('node:fs/promises')
     const directory = await mkdtemp('/var/tmp/darkroom-migrations-')
     await writeFile(`${directory}/1_good.sql`, 'create table public.kept (id int);')
     await writeFile(`${directory}/2_bad.sql`, 'create table public.lost (id int); select nonsense;')
     await assert.rejects(applyMigrations({ url, directory }), /Migration 2_bad\.sql failed: .*nonsense/)
     const { rows } = await owner.query(`select to_regclass('public.kept') as kept, to_regclass('public.lost') as lost`)
     assert.deepEqual(rows, [{ kept: 'kept', lost: null }])
+  })
+})
+
+/** A generation that ended at `at`: calls to a provider as [state, cost], files as [name, bytes], pictures or one video. */
+const INSERT_WORK = `
+  with p as (insert into public.prompts (user_id, prompt, model_used, type) values ($1, 'x', 'm', $2) returning id),
+  g as (insert into public.generations (prompt_id, user_id, kind, requested_model, model, provider, bucket, status, estimated_cost_micros, finished_at)
+    select id, $1, $2, 'm', 'm', 'p', 'media', $3, 900, $4 from p returning id, prompt_id),
+  calls as (insert into darkroom.submissions (generation_id, index, state, cost_micros)
+    select id, place - 1, call ->> 0, (call ->> 1)::bigint from g, jsonb_array_elements($5) with ordinality as list (call, place)),
+  pictures as (insert into public.images (prompt_id, user_id, generation_id, index, size, file_size, mime_type, bucket, storage_path, width, height, sha256, thumbnail_path, placeholder)
+    select prompt_id, $1, id, place - 1, '1x1', (file ->> 1)::bigint, 'image/png', 'media', file ->> 0, 1, 1, 'h', 't', 'p' from g, jsonb_array_elements($6) with ordinality as list (file, place) where $2 = 'image')
+  insert into public.videos (prompt_id, user_id, generation_id, index, duration, aspect_ratio, file_size, mime_type, bucket, storage_path, width, height, sha256)
+  select prompt_id, $1, id, place - 1, 5, '16:9', (file ->> 1)::bigint, 'video/mp4', 'media', file ->> 0, 1, 1, 'h' from g, jsonb_array_elements($6) with ordinality as list (file, place) where $2 = 'video'`
+
+/** What the ledger adds up to, made by the same function that its triggers call. */
+const BALANCE_ANEW = `
+  delete from darkroom.accounts; delete from darkroom.spending;
+  select darkroom.balance(ledger) from public.usage_ledger ledger order by id`
+
+describe('the migrations on a project with work from before usage was counted', () => {
+  const database = `before_${randomUUID().slice(0, 8)}`
+  const [first, second, idle] = ['00000000-0000-4000-8000-000000000001', '00000000-0000-4000-8000-000000000002', '00000000-0000-4000-8000-000000000003']
+  let directory: string
+  let owner: pg.Client
+  before(async () => {
+    await sql(`create database ${database}`)
+    // Months are those of UTC, wherever the database is.
+    await sql(`alter database ${database} set timezone = 'America/New_York'`)
+    const url = supabase.databaseUrl.replace(/postgres$/, database)
+    const admin = new pg.Client({ connectionString: url })
+    await admin.connect()
+    await admin.query(HOSTED.replace('%DATABASE%', database) + POLICY_OWNER)
+    await admin.end()
+    const asOwner = url.replace(/\/\/postgres:[^@]*@/, '//hosted_postgres:hosted@')
+    directory = await mkdtemp('/var/tmp/darkroom-migrations-')
+    for (const { file, sql: text } of (await readMigrations()).filter(({ version }) => version < '20261122000006')) await writeFile(path.join(directory, file), text)
+    await applyMigrations({ url: asOwner, directory })
+    owner = new pg.Client({ connectionString: asOwner })
+    await owner.connect()
+    await owner.query('insert into auth.users (id) values ($1), ($2), ($3)', [first, second, idle])
+    const add = (user: string, kind: string, status: string, at: string, calls: [string, number | null][], files: [string, number][]) =>
+      owner.query(INSERT_WORK, [user, kind, status, at, JSON.stringify(calls), JSON.stringify(files)])
+    await add(first, 'image', 'succeeded', '2026-08-15T12:00:00Z', [['accepted', 40], ['accepted', null], ['refused', null]], [['a/0.png', 1000], ['a/1.png', 200]])
+    await add(first, 'video', 'succeeded', '2026-08-31T23:59:59Z', [['accepted', 5000]], [['a/0.mp4', 70_000]])
+    // August in New York.
+    await add(first, 'image', 'failed', '2026-09-01T00:00:00Z', [['lost', 7]], [])
+    await add(second, 'image', 'succeeded', '2026-09-30T12:00:00Z', [['accepted', 0]], [['b/0.png', 30]])
+    await add(second, 'video', 'succeeded', '2026-10-01T12:00:00Z', [['accepted', null]], [['b/0.mp4', 4]])
+    await add(second, 'image', 'cancelled', '2026-10-02T12:00:00Z', [['accepted', 11]], [])
+    await add(second, 'image', 'running', '2026-10-03T12:00:00Z', [['started', null]], [])
+    await applyMigrations({ url: asOwner })
+  })
+  after(async () => {
+    await owner.end()
+    await rm(directory, { recursive: true })
+    await sql(`drop database ${database} with (force)`)
+    await sql('drop role hosted_postgres')
+    await sql('drop role hosted_admin')
+  })
+
+  const balances = async () => ({
+    accounts: (await owner.query('select * from darkroom.accounts order by user_id')).rows as Record<string, unknown>[],
+    spending: (await owner.query('select user_id, month::text, micros from darkroom.spending order by 1, 2')).rows as Record<string, unknown>[],
+  })
+
+  test('write each account once, however much its user has', async () => {
+    const { rows } = await owner.query<{ places: string[] }>(`select array(select ctid::text from darkroom.accounts order by ctid) || array(select ctid::text from darkroom.spending order by ctid) as places`)
+    assert.deepEqual(rows[0]!.places, ['(0,1)', '(0,2)', '(0,1)', '(0,2)', '(0,3)'])
+  })
+
+  test('count it month by month, as the ledger’s own triggers would have', async () => {
+    const made = await balances()
+    assert.deepEqual(made.accounts.map(({ user_id, used_bytes }) => [user_id, used_bytes]), [[first, '71200'], [second, '34']])
+    assert.deepEqual(made.spending.map(Object.values), [[first, '2026-08-01', '5340'], [first, '2026-09-01', '7'], [second, '2026-10-01', '900']])
+    await owner.query(BALANCE_ANEW)
+    assert.deepEqual(await balances(), made)
+  })
+
+  test('go on counting from there', async () => {
+    await owner.query(`delete from public.images where storage_path = 'a/1.png'`)
+    await owner.query(`update public.generations set status = 'failed' where status = 'running'`)
+    await owner.query(`select darkroom.reserve($1, gen_random_uuid(), 50, 60, 1000, null, 10)`, [second])
+    const { accounts } = await balances()
+    assert.deepEqual(accounts.map(({ used_bytes, reserved_bytes, reserved_micros }) => [used_bytes, reserved_bytes, reserved_micros]), [['71000', '0', '0'], ['34', '50', '60']])
   })
 })
 
