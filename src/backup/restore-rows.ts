@@ -18,6 +18,8 @@ export interface RestoreRowsOptions {
   project: Project
   skipUnknownUsers: boolean
   merge: boolean
+  /** Brings API keys back as they were, instead of revoked. */
+  keepKeys: boolean
   onProgress(sentence: string): void
 }
 
@@ -27,6 +29,8 @@ export interface RestoredRows {
   /** How many users' rows were left out because they were erased since. */
   erasedUsers: number
   closed: ClosedGenerations
+  /** API keys that were good in the backup and came back revoked. */
+  revokedKeys: number
   /** `bucket/path` of files that no row here stands for. */
   withoutRows: Set<string>
 }
@@ -64,12 +68,13 @@ async function restoreInTransaction(options: RestoreRowsOptions): Promise<Restor
   if (unknownUsers.count > 0) await leaveOutUnknown(client, tables)
   await switchTriggers(client, tables, 'off')
   restored.push(...(await restoreTables({ ...options, tables: tables.filter((table) => !isOfAuth(table)) })))
+  const revokedKeys = options.keepKeys ? 0 : await revokeKeys(client, tables)
   await keepFilesOfRows(client, tables)
   await balance(client, tables)
   await switchTriggers(client, tables, 'on')
   const withoutRows = await findFilesWithoutRows(client, tables)
   await client.query('commit')
-  return { tables: restored, unknownUsers, erasedUsers, closed, withoutRows }
+  return { tables: restored, unknownUsers, erasedUsers, closed, revokedKeys, withoutRows }
 }
 
 async function restoreTables({ client, tables, onProgress }: RestoreRowsOptions): Promise<RestoredTable[]> {
@@ -96,6 +101,17 @@ async function switchTriggers(client: pg.Client, tables: readonly Table[], to: '
       await client.query(`alter table ${quote(name)} ${how} trigger ${quoteColumn(trigger.name)}`)
     }
   }
+}
+
+/**
+ * A key that is not here any more may have been revoked after the backup was made, and whoever stole it may still have it.
+ * @returns how many of those that come back would have let somebody in.
+ */
+async function revokeKeys(client: pg.Client, tables: readonly Table[]): Promise<number> {
+  const name = 'darkroom.api_keys'
+  if (!tables.some((table) => table.name === name)) return 0
+  const { rowCount } = await client.query(`update ${quote(name)} key set revoked_at = now() from ${staged(name)} child where child.id = key.id and child.${OUTCOME} = 'inserted' and key.revoked_at is null`)
+  return rowCount ?? 0
 }
 
 const rowsHere = (table: Table) => `(select * from ${staged(table.name)} where ${OUTCOME} in ('inserted', 'same')) as here`

@@ -19,6 +19,8 @@ export interface RestoreOptions {
   skipUnknownUsers: boolean
   /** Adds to a project that has work of its own, instead of refusing that. */
   merge?: boolean
+  /** Brings API keys that the project does not have back as they were, instead of revoked. */
+  keepKeys?: boolean
   /** The address of the project that is meant. Must be given for a hosted one that the backup is not of. */
   into?: string | undefined
   /** The tables that are kept, where not the service's own. */
@@ -51,7 +53,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     await checkSchema(async (text, values) => (await client.query(text, values)).rows)
     await proveSameProject(client, project)
     const tables = tablesOf(manifest, await readTables(client, options.tables ?? tablesOfProject(project)))
-    rows = await restoreRows({ client, tables, directory, manifest, project, skipUnknownUsers: options.skipUnknownUsers, merge: options.merge ?? false, onProgress })
+    rows = await restoreRows({ client, tables, directory, manifest, project, skipUnknownUsers: options.skipUnknownUsers, merge: options.merge ?? false, keepKeys: options.keepKeys ?? false, onProgress })
   } finally {
     await client.end().catch(() => undefined)
   }

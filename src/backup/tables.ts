@@ -15,7 +15,7 @@ export interface KeptTable {
   /** What makes a row the same one, where its key is only a number of this database: the columns, and that number's. */
   identity?: readonly string[]
   numbered?: string
-  /** Columns that change by themselves or follow from other rows: no row differs by them alone. */
+  /** Columns that change by themselves, follow from other rows or are set by a restore: no row differs by them alone. */
   derived?: readonly string[]
   /** Whether a project that has rows of its own in it is one that somebody works in. */
   isWork?: boolean
@@ -47,7 +47,8 @@ export const KEPT_TABLES: readonly KeptTable[] = [
   // The token proves that a callback is the provider's, and no callback is awaited by what comes out of a backup.
   { name: 'darkroom.submissions', without: ['callback_token', 'told_operation'], instead: { mark: `mark - 'callbackToken'` } },
   { name: 'darkroom.idempotency_keys' },
-  { name: 'darkroom.api_keys', derived: ['last_used_at'], isWork: true },
+  // What a restore brings back revoked is no other key for that when it is called again.
+  { name: 'darkroom.api_keys', derived: ['last_used_at', 'revoked_at'], isWork: true },
   // One that no master key seals would sign for anybody who reads the backup. A service makes itself another.
   { name: 'darkroom.signing_keys', instead: { private_key: 'case when get_byte(private_key, 0) <> 0 then private_key end' } },
   { name: 'darkroom.request_logs' },

@@ -84,7 +84,7 @@ describe('a project with all that there is', () => {
 
   test('comes back with balances that agree with the ledger, which goes on behind its last entry', async () => {
     for (const name of ['public.usage_ledger', 'darkroom.accounts', 'darkroom.spending', 'darkroom.api_keys', 'darkroom.signing_keys', 'darkroom.request_logs', 'darkroom.request_payloads']) assert.ok(rows[name]!.length > 0, name)
-    await bringBack(directory)
+    await bringBack(directory, { keepKeys: true })
     assert.deepEqual(await allRows(), rows)
     assert.deepEqual(await wrongBalances(), [])
     assert.deepEqual([usage.storage.quotaBytes, usage.spending.budgetMicros, usage.storage.reservedBytes], [5 * GIB, 20_000_000, 0])
@@ -99,8 +99,9 @@ describe('a project with all that there is', () => {
   })
 
   test('a second time changes nothing', async () => {
-    await bringBack(directory)
+    await bringBack(directory, { keepKeys: true })
     const { rows: told, files: stored } = await bringBack(directory)
+    assert.equal(told.revokedKeys, 0)
     for (const { name, inserted, differs, skipped } of told.tables) assert.deepEqual({ name, inserted, differs, skipped }, { name, inserted: 0, differs: 0, skipped: 0 })
     assert.equal(stored.uploaded, 0)
     assert.deepEqual([await allRows(), await allFiles()], [rows, files])
@@ -124,8 +125,8 @@ describe('a project with all that there is', () => {
     await service.close()
   })
 
-  test('keys work as before, and what the audit log encrypted opens by its master key alone', async () => {
-    await bringBack(directory)
+  test('keys that are to be kept work as before, and what the audit log encrypted opens by its master key alone', async () => {
+    await bringBack(directory, { keepKeys: true })
     const service = await startTestService({ env })
     const answer = await fetch(`${service.url}/api/generations`, { headers: { authorization: `Bearer ${key.key}` } })
     assert.equal(answer.status, 200)
@@ -137,6 +138,36 @@ describe('a project with all that there is', () => {
     const [{ signing } = { signing: Buffer.alloc(0) }] = await sql<{ signing: Buffer }>('select private_key as signing from darkroom.signing_keys')
     assert.ok(text.includes(signing.toString('hex')) && signing[0] === 1, 'it is sealed')
     for (const secret of [key.key, key.key.split('_').at(-1)!, masterKey.key.toString('base64'), masterKey.key.toString('hex')]) assert.ok(!text.includes(secret))
+  })
+
+  test('keys that are gone from the project come back revoked, once; those that are there stay as they are', async () => {
+    const keys = () => sql<{ id: string; revoked: boolean }>('select id, revoked_at is not null as revoked from darkroom.api_keys order by id')
+    await bringBack(directory, { keepKeys: true })
+    const all = await keys()
+    assert.deepEqual(all.map(({ revoked }) => revoked), [false, false, false])
+    // One was revoked and then swept away since, another only revoked.
+    const [other, left] = all.filter(({ id }) => id !== key.id)
+    await sql('delete from darkroom.api_keys where id = $1', [key.id])
+    await sql('update darkroom.api_keys set revoked_at = now() where id = $1', [other!.id])
+    const { code, lines, errors } = await runAdmin(['restore', directory])
+    assert.equal(code, 0, errors)
+    assert.equal(lines[0]!.revokedKeys, 1)
+    assert.deepEqual((lines[0]!.rows as Record<string, object>)['darkroom.api_keys'], { inserted: 1, same: 2, differs: 0, skipped: 0 })
+    assert.match(errors, /^1 API key came back revoked: /m)
+    assert.deepEqual(new Map((await keys()).map(({ id, revoked }) => [id, revoked])), new Map(all.map(({ id }) => [id, id !== left!.id])))
+    const service = await startTestService({ env })
+    assert.equal((await fetch(`${service.url}/api/generations`, { headers: { authorization: `Bearer ${key.key}` } })).status, 401)
+    await service.close()
+    const before = await allRows()
+    const again = await runAdmin(['restore', directory, '--keep-keys'])
+    assert.deepEqual([again.code, again.lines[0]!.revokedKeys, (again.lines[0]!.rows as Record<string, object>)['darkroom.api_keys']], [0, 0, { inserted: 0, same: 3, differs: 0, skipped: 0 }])
+    assert.doesNotMatch(again.errors, /API key|differ/)
+    assert.deepEqual((await allRows())['darkroom.api_keys'], before['darkroom.api_keys'])
+    await emptyWhole()
+    assert.equal((await runAdmin(['restore', directory, '--keep-keys'])).code, 0)
+    assert.deepEqual(await allRows(), rows)
+    await emptyWhole()
+    assert.equal((await bringBack(directory)).rows.revokedKeys, 3)
   })
 
   test('users who were erased since stay so', async () => {
@@ -179,7 +210,7 @@ test('keys that no master key seals stay out of a backup; a service makes itself
   const directory = newDirectory()
   await backUp({ project, directory, withFiles: false })
   await emptyProject()
-  await bringBack(directory)
+  await bringBack(directory, { keepKeys: true })
   assert.deepEqual(await sql('select private_key from darkroom.signing_keys'), [{ private_key: null }])
   const next = await startTestService()
   const answer = await fetch(`${next.url}/oauth/token`, { method: 'POST', headers: { authorization: `Basic ${btoa(`${key.id}:${key.key}`)}`, 'content-type': 'application/x-www-form-urlencoded' }, body: 'grant_type=client_credentials' })
