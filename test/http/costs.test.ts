@@ -63,6 +63,14 @@ describe('costs', () => {
     })
   }
 
+  test('of what a provider made, billed and withheld: it is the user’s, and no more than that', async () => {
+    const refused = await service.generate(user, { prompt: 'A cat: sim:nsfw', model: 'fal-ai/flux/schnell', size: '1024x1024', fallback: false })
+    const { code, generationId } = (await refused.json()) as { code: string; generationId: string }
+    assert.deepEqual([refused.status, code], [422, 'content_refused'])
+    const [row] = await sql<{ cost: string; error: object; charged: string }>(`select cost_micros as cost, error, (select sum(cost_micros) from public.usage_ledger where generation_id = generations.id and entry = 'charge') as charged from public.generations where id = $1`, [generationId])
+    assert.deepEqual([Number(row!.cost), Number(row!.charged), Object.keys(row!.error).toSorted()], [3000, 3000, ['code', 'message']])
+  })
+
   test('of an edit: tokens of text, of pictures and of the result, at three prices', async () => {
     const form = new FormData()
     form.set('prompt', 'Add a hat.')
