@@ -1,6 +1,6 @@
 /** Whether the two addresses of a project lead to one: rows of one with the files of another would be no backup of either. */
 import type pg from 'pg'
-import { refOfDatabase, refOfUrl } from '../doctor/project-ref.ts'
+import { refOfDatabase, refOfUrl } from '../supabase/project-ref.ts'
 import { StorageAnswerError, toStorageError } from '../supabase/storage-errors.ts'
 import { createStorageFetch } from '../supabase/storage-fetch.ts'
 import type { Project } from '../supabase/project.ts'

@@ -4,7 +4,7 @@ import type { Config } from '../config.ts'
 import { createConnection, type Connection } from './connection.ts'
 import { need, type Check, type Context } from './context.ts'
 import { faultOf } from './http.ts'
-import { refOfDatabase, refOfUrl } from './project-ref.ts'
+import { refOfDatabase, refOfUrl } from '../supabase/project-ref.ts'
 import type { Notebook } from './report.ts'
 
 /** The oldest that Supabase still runs. */

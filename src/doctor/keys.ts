@@ -3,7 +3,7 @@ import { decodeJwt } from 'jose'
 import type { Config } from '../config.ts'
 import { need, type Check, type Context } from './context.ts'
 import { ask, quote, Unreachable, withKey, type Answer } from './http.ts'
-import { kindOfKey, refOfUrl } from './project-ref.ts'
+import { kindOfKey, refOfUrl } from '../supabase/project-ref.ts'
 import type { Notebook } from './report.ts'
 
 interface KeyUse {

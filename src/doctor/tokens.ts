@@ -7,7 +7,7 @@ import { createKeySet } from '../supabase/key-set.ts'
 import { createTokenVerifier, type TokenVerifier } from '../supabase/tokens.ts'
 import { need, type Check, type Context } from './context.ts'
 import { ask, quote } from './http.ts'
-import { kindOfKey } from './project-ref.ts'
+import { kindOfKey } from '../supabase/project-ref.ts'
 import type { Notebook } from './report.ts'
 
 export const tokens: Check = {
