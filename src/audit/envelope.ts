@@ -1,5 +1,6 @@
 /** Payloads at rest: each encrypted by a key of its own, which is wrapped by a master key that never reaches the database. */
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
+import { decrypt, encrypt } from '../aes-gcm.ts'
 
 export interface MasterKey {
   /** Written beside whatever it wraps. */
@@ -39,11 +40,7 @@ export class UnknownKeyError extends Error {
   }
 }
 
-const ALGORITHM = 'aes-256-gcm'
 const KEY_BYTES = 32
-/** Of a random nonce: some four thousand million rows until a master key should be replaced. */
-const NONCE_BYTES = 12
-const TAG_BYTES = 16
 
 /** @param keys the first one seals, all of them open. */
 export function createEnvelope([current, ...others]: readonly [MasterKey, ...MasterKey[]]): Envelope {
@@ -69,17 +66,4 @@ export function createEnvelope([current, ...others]: readonly [MasterKey, ...Mas
     open: (rowId, sealed) => decrypt(unwrap(rowId, sealed), sealed.payload, boundTo(rowId)),
     rewrap: (rowId, wrapped) => wrap(rowId, unwrap(rowId, wrapped)),
   }
-}
-
-function encrypt(key: Buffer, plaintext: Buffer, context: string): Buffer {
-  const nonce = randomBytes(NONCE_BYTES)
-  const cipher = createCipheriv(ALGORITHM, key, nonce, { authTagLength: TAG_BYTES }).setAAD(Buffer.from(context))
-  return Buffer.concat([nonce, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()])
-}
-
-function decrypt(key: Buffer, sealed: Buffer, context: string): Buffer {
-  if (sealed.length < NONCE_BYTES + TAG_BYTES) throw new RangeError('What was encrypted is cut short.')
-  const end = sealed.length - TAG_BYTES
-  const decipher = createDecipheriv(ALGORITHM, key, sealed.subarray(0, NONCE_BYTES), { authTagLength: TAG_BYTES }).setAAD(Buffer.from(context)).setAuthTag(sealed.subarray(end))
-  return Buffer.concat([decipher.update(sealed.subarray(NONCE_BYTES, end)), decipher.final()])
 }

@@ -5,6 +5,7 @@ import { AppError, errorCodes, type ErrorCode } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import type { AuthenticatedUser } from './authenticated-user.ts'
+import { matchedRoutes } from './matched-routes.ts'
 
 /** What callers may send as their own id: enough for UUIDs and trace ids, nothing that could forge a log line. */
 const REQUEST_ID = /^[A-Za-z0-9._-]{8,128}$/
@@ -107,10 +108,7 @@ export function onceSent(ctx: Context, log: () => void): void {
 }
 
 /** The pattern, not the path: paths of strangers are not worth remembering, may hold secrets, and may not even parse. */
-export function routeOf(ctx: Context): string {
-  const matched = (ctx as { _matchedRoute?: unknown })._matchedRoute
-  return typeof matched === 'string' ? matched : 'none'
-}
+export const routeOf = (ctx: Context): string => matchedRoutes(ctx).at(-1) ?? 'none'
 
 /** The status as the log knows it, once the answer was sent or the client is gone. */
 export const sentStatus = (ctx: Context): number => (ctx.res.writableFinished ? ctx.status : CLIENT_CLOSED_REQUEST)

@@ -3,6 +3,7 @@ import type { Context } from 'koa'
 import { AppError } from '../errors.ts'
 import { demandScopes, scopesFor, type Action, type Scope } from '../keys/scopes.ts'
 import type { AuthenticatedUser } from './authenticated-user.ts'
+import { matchedRoutes } from './matched-routes.ts'
 
 /** Asked by the route itself, which knows the kind: see `demandKindScope`. */
 const BY_KIND: readonly Scope[] = []
@@ -31,7 +32,8 @@ const ROUTES: Readonly<Record<string, readonly Scope[]>> = {
 export function demandRouteScopes(ctx: Context): void {
   const user = ctx.state.user as AuthenticatedUser
   if (user.scopes === undefined) return
-  const routes = matchedRoutes(ctx).map((route) => ROUTES[route])
+  const method = ctx.method === 'HEAD' ? 'GET' : ctx.method
+  const routes = matchedRoutes(ctx).map((pattern) => ROUTES[`${method} ${pattern}`])
   if (routes.length === 0 || routes.includes(undefined)) throw new AppError('forbidden', 'This needs the user in person: send a Supabase access token, not an API key or a token for one.')
   for (const needed of routes) demand(ctx, user, needed!)
 }
@@ -51,11 +53,4 @@ function demand(ctx: Context, { scopes }: AuthenticatedUser, needed: readonly Sc
     ctx.set('WWW-Authenticate', `Bearer error="insufficient_scope", scope="${needed.join(' ')}"`)
     throw error
   }
-}
-
-/** Every route that would answer, by its pattern: at the guard, the router has not come to it yet. */
-function matchedRoutes(ctx: Context): string[] {
-  const method = ctx.method === 'HEAD' ? 'GET' : ctx.method
-  const layers = ((ctx as { matched?: { methods: string[]; path: string | RegExp }[] }).matched ?? []).filter(({ methods }) => methods.includes(method))
-  return layers.map(({ path }) => `${method} ${String(path).replace(/(?<=.)\/$/, '')}`)
 }

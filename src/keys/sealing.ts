@@ -2,7 +2,8 @@
  * Secrets in rows. A signing key must be known to check a signature, so a hash is not enough: with a master key, which is
  * in no database, whoever reads the rows or a backup of them has nothing. Without one they stand there as they are.
  */
-import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto'
+import { createHash, hkdfSync } from 'node:crypto'
+import { decrypt, encrypt } from '../aes-gcm.ts'
 import { AppError } from '../errors.ts'
 
 export interface Sealer {
@@ -18,8 +19,6 @@ const PLAIN = 0
 const PLAIN_HEAD = Buffer.from([PLAIN])
 const AES_256_GCM = 1
 const NAME_BYTES = 4
-const IV_BYTES = 12
-const TAG_BYTES = 16
 const HEAD_BYTES = 1 + NAME_BYTES
 
 /** What a master key is derived for: nothing else is encrypted by the same key. */
@@ -34,19 +33,14 @@ export function createSealer(masterKeys: readonly Uint8Array[]): Sealer {
     head: first?.head ?? PLAIN_HEAD,
     seal(secret, place) {
       if (!first) return Buffer.concat([PLAIN_HEAD, secret])
-      const iv = randomBytes(IV_BYTES)
-      const cipher = createCipheriv('aes-256-gcm', first.key, iv).setAAD(Buffer.from(place))
-      return Buffer.concat([first.head, iv, cipher.update(secret), cipher.final(), cipher.getAuthTag()])
+      return Buffer.concat([first.head, encrypt(first.key, secret, place)])
     },
     open(sealed, place) {
       if (sealed[0] === PLAIN) return Buffer.from(sealed.subarray(1))
       const sealedBy = known.find(({ head }) => head.equals(sealed.subarray(0, HEAD_BYTES)))
       if (!sealedBy) throw unreadable()
-      const [ciphertextAt, tagAt] = [HEAD_BYTES + IV_BYTES, sealed.length - TAG_BYTES]
-      const decipher = createDecipheriv('aes-256-gcm', sealedBy.key, sealed.subarray(HEAD_BYTES, ciphertextAt), { authTagLength: TAG_BYTES })
-      decipher.setAAD(Buffer.from(place)).setAuthTag(sealed.subarray(tagAt))
       try {
-        return Buffer.concat([decipher.update(sealed.subarray(ciphertextAt, tagAt)), decipher.final()])
+        return decrypt(sealedBy.key, sealed.subarray(HEAD_BYTES), place)
       } catch (error) {
         throw unreadable(error)
       }

@@ -135,7 +135,7 @@ describe('every call of the API', () => {
     const forged = `${user.token.slice(0, -8)}AAAAAAAA`
     for (const [headers, reason] of [[{}, /Sign in first/], [{ authorization: `Bearer ${forged}` }, /not a valid access token/], [{ authorization: 'Basic aHVudGVyMjpodW50ZXIy' }, /Sign in first/]] as const) {
       const { row } = await call('/api/images/generate', { method: 'POST', headers: { ...json, ...headers }, body: '{"prompt":"An uninvited guest"}' })
-      assert.deepEqual([row.level, row.event, row.status, row.error_code, row.user_id, row.auth_method, row.ip], ['security', 'token_refused', 401, 'unauthenticated', null, null, '127.0.0.1'])
+      assert.deepEqual([row.level, row.event, row.status, row.error_code, row.user_id, row.auth_method, row.ip, row.route], ['security', 'token_refused', 401, 'unauthenticated', null, null, '127.0.0.1', '/api/images/generate'])
       assert.match(row.reason!, reason)
       assert.equal(await payloadOf(row.id), undefined)
     }
