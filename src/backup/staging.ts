@@ -64,9 +64,10 @@ const CLOSED = {
 
 /** Of what the provider has finished, kept with its link or its bytes, and not stored yet. */
 const WAITS_FOR_STORAGE = `exists (select from ${staged('darkroom.submissions')} submission where submission.generation_id = generation.id and submission.state = 'accepted')`
-const COST_OF_LOST = `
+/** As `darkroom.settled_cost` has it, over the rows on their way. */
+const SETTLED_COST = `
   coalesce((select sum(coalesce(submission.cost_micros, generation.estimated_cost_micros / (select count(*) from ${staged('darkroom.submissions')} part where part.generation_id = generation.id)))::bigint
-    from ${staged('darkroom.submissions')} submission where submission.generation_id = generation.id and submission.state = 'lost'), 0)`
+    from ${staged('darkroom.submissions')} submission where submission.generation_id = generation.id and (submission.state = 'lost' or (submission.state = 'unknown' and submission.error ->> 'charged' = 'yes'))), 0)`
 
 export interface ClosedGenerations {
   failed: number
@@ -83,7 +84,7 @@ export async function closeOpenWork(client: pg.Client, manifest: Manifest): Prom
   await client.query(`update ${staged('darkroom.requests')} set waiting = false where waiting`)
   const failed = await client.query(
     `update ${staged('public.generations')} generation
-     set status = 'failed', error = $1, cost_micros = ${COST_OF_LOST}, finished_at = $2, started_at = coalesce(started_at, $2)
+     set status = 'failed', error = $1, cost_micros = ${SETTLED_COST}, finished_at = $2, started_at = coalesce(started_at, $2)
      where status in ('queued', 'running', 'storing') and not ${WAITS_FOR_STORAGE}`,
     [JSON.stringify(CLOSED), manifest.createdAt],
   )

@@ -14,7 +14,7 @@ import { releaseUploads } from './multipart-body.ts'
 
 export interface GenerationRequest {
   kind: 'images' | 'videos'
-  input: { userId?: string | undefined; model?: string | undefined }
+  input: { userId?: string | undefined }
   /** What is asked for, with files as their hashes: the same key may only repeat the same. */
   identity: () => object
   /** @throws {AppError} for whatever cannot be done: nothing was paid or written yet. */

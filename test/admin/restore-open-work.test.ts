@@ -41,6 +41,8 @@ describe('work that was not done when the backup was made', () => {
     const releasePictures = simulator.hold()
     const calling = await begin(service.generate(user, { prompt: 'Being asked for' }, { ...wait, 'idempotency-key': 'never-twice' }), 'running starting')
     const waiting = await begin(service.generate(user, { prompt: 'Waiting for a place' }, wait), 'queued queued')
+    // Another output of the film was billed and withheld.
+    await sql(`insert into darkroom.submissions (generation_id, index, state, cost_micros, error) values ($1, 1, 'unknown', 700, '{"code":"content_refused","message":"Withheld.","charged":"yes"}')`, [filming])
     const directory = newDirectory()
     await backUp({ project, directory, withFiles: true })
     releasePictures()
@@ -53,9 +55,10 @@ describe('work that was not done when the backup was made', () => {
     assert.deepEqual(rows.closed, { failed: 3, toBeStored: 1 })
     const outcome = async (id: string) => (await sql<{ row: unknown[] }>(`select jsonb_build_array(status, error ->> 'code', cost_micros, finished_at is not null) as row from public.generations where id = $1`, [id]))[0]!.row
     for (const id of [filming, calling, waiting]) {
-      assert.deepEqual(await outcome(id), ['failed', 'submission_unknown', 0, true])
-      assert.match((await stateOf(id))!, /^failed unknown$/)
+      assert.deepEqual(await outcome(id), ['failed', 'submission_unknown', id === filming ? 700 : 0, true])
+      assert.equal(await stateOf(id), id === filming ? 'failed unknown,unknown' : 'failed unknown')
     }
+    assert.deepEqual(await sql('select generation_id, cost_micros::integer as cost from public.usage_ledger where generation_id = any($1) and entry = $2', [[filming, calling, waiting], 'charge']), [{ generation_id: filming, cost: 700 }])
     assert.deepEqual(await sql('select from darkroom.requests where waiting'), [])
     assert.ok((await bringBack(directory)).rows.tables.every(({ inserted, differs }) => inserted + differs === 0))
 
