@@ -102,16 +102,16 @@ describe('a file server that does not deliver', () => {
   for (const behaviour of ['file-cut', 'file-hang'] as const) {
     test(`${behaviour}: the finished picture is told to be on its way, and fails only when its link is over`, async () => {
       const user = await signUp()
-      const before = service.simulator.requests.length
       service.simulator.behave(behaviour)
-      const response = await service.generate(user, { prompt: 'A cat' })
+      const response = await service.generate(user, { prompt: `A cat and a ${behaviour}` })
       const answer = (await response.json()) as { code: string; error: string; generationId: string }
       assert.deepEqual([response.status, answer.code], [502, 'output_unavailable'])
       assert.match(answer.error, /tried again until/)
       const [row] = await sql<{ status: string }>('select status from public.generations where id = $1', [answer.generationId])
       assert.equal(row!.status, 'storing')
       await eventually(async () => (await sql<{ status: string }>('select status from public.generations where id = $1', [answer.generationId]))[0]!.status === 'failed', 'it fails', 40_000)
-      assert.equal(service.simulator.requests.length - before, 1)
+      // What another file left open may be asked for here too.
+      assert.equal(service.simulator.requests.filter((request) => JSON.stringify(request).includes(`A cat and a ${behaviour}`)).length, 1)
     })
   }
 })
